@@ -1,0 +1,67 @@
+"""What a node is, as plain values. Nothing here does I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pxed.node.identity import Firmware
+
+BootKind = Literal["silent", "installer", "disk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """What a node boots next: the one datum that workflow writes and the doors read.
+
+    ``silent``: nothing to do, no offer. ``installer``: the boot profile of `install`. ``disk``: no offer; an iPXE that asks all the
+    same gets a script that leaves it correctly.
+    """
+
+    kind: BootKind = "silent"
+    install: str | None = None
+
+
+SILENT = Boot()
+
+
+@dataclass(slots=True)
+class Node:
+    """One machine. Times are UTC seconds since the epoch; `macs[0]` is the NIC it was first seen with."""
+
+    id: str
+    macs: tuple[str, ...]
+    first_seen: float
+    last_seen: float
+    name: str | None = None
+    arch: int | None = None
+    firmware: Firmware | None = None
+    vendor_class: str | None = None
+    uuid: str | None = None
+    interface: str | None = None
+    address: str | None = None
+    localboot: str | None = None
+    boot: Boot = SILENT
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def mac(self) -> str:
+        return self.macs[0]
+
+    @property
+    def label(self) -> str:
+        """What people call it: its name, else its MAC address."""
+        return self.name or self.macs[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a timeline. `at` is UTC seconds; `data` holds JSON values only and never a secret."""
+
+    id: int
+    at: float
+    kind: str
+    text: str
+    node: str | None = None
+    install: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)

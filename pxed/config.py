@@ -1,0 +1,180 @@
+"""One TOML file and the command line > validated settings. Every error names file, key and what was expected.
+
+Command-line values win over the file; the file wins over defaults. Nothing here imports Twisted or touches the network; `prepare_state`
+is the only function that writes.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tomllib
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from pxed.errors import ConfigError, HostProblem
+
+DEFAULT_STATE_DIR = Path("/var/lib/pxed")
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class Ports(_Section):
+    """UDP and TCP ports. Only a lab changes `dhcp`, `pxe` and `tftp`: firmware asks nowhere else."""
+
+    http: Port = 80
+    dhcp: Port = 67
+    pxe: Port = 4011
+    tftp: Port = 69
+    syslog: Port = 514
+
+
+class TftpSettings(_Section):
+    """Limits of the TFTP server; `blksize_max` in bytes, `timeout` in seconds."""
+
+    max_transfers: Annotated[int, Field(ge=1, le=100_000)] = 2000
+    per_client: Annotated[int, Field(ge=1, le=1000)] = 16
+    blksize_max: Annotated[int, Field(ge=512, le=65464)] = 1468
+    windowsize_max: Annotated[int, Field(ge=1, le=65535)] = 64
+    timeout: Annotated[float, Field(gt=0, le=255)] = 1.0
+    retries: Annotated[int, Field(ge=1, le=50)] = 6
+    cache_bytes: Annotated[int, Field(ge=1 << 20)] = 64 << 20
+
+
+class DhcpSettings(_Section):
+    """`unknown`: what a machine nobody armed is told (``ignore`` = silence). `socket`: the bind ladder, ``auto`` or forced.
+
+    `quirks`: tables of the same shape as those in pxed/dhcp/quirks.toml, tried before the shipped ones.
+    """
+
+    unknown: Literal["ignore", "discover"] = "ignore"
+    socket: Literal["auto", "bound", "raw"] = "auto"
+    delay: Annotated[float, Field(ge=0, le=10)] = 0.0
+    quirks: tuple[dict[str, Any], ...] = ()
+
+
+class RepositorySettings(_Section):
+    """A tree of installer files: layers tried in order, each a local directory, an http(s) URL, or ``apt`` (this host's own Debian mirror)."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+    layers: Annotated[tuple[str, ...], Field(min_length=1)]
+    cache_bytes: Annotated[int, Field(ge=1 << 20)] = 20 << 30
+
+    @field_validator("layers")
+    @classmethod
+    def _layer_shape(cls, layers: tuple[str, ...]) -> tuple[str, ...]:
+        for layer in layers:
+            if layer != "apt" and not layer.startswith(("/", "http://", "https://")):
+                raise ValueError(f"a layer is an absolute directory, an http(s) URL or 'apt', not {layer!r}")
+        return layers
+
+
+class Settings(_Section):
+    """All that one appliance is told. `interfaces` empty = every interface that has an IPv4 address."""
+
+    interfaces: tuple[str, ...] = ()
+    address: IPv4Address | None = None
+    state_dir: Path = DEFAULT_STATE_DIR
+    tftproot: Path | None = None
+    database: str | None = None
+    ports: Ports = Ports()
+    dhcp: DhcpSettings = DhcpSettings()
+    tftp: TftpSettings = TftpSettings()
+    repository: tuple[RepositorySettings, ...] = (RepositorySettings(name="debian", layers=("apt",)),)
+    http_proxy: str | None = None
+
+    @model_validator(mode="after")
+    def _unique_repositories(self) -> Self:
+        names = [each.name for each in self.repository]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"repository names must differ; {', '.join(sorted(twice))} is there twice")
+        return self
+
+    @property
+    def boot_root(self) -> Path:
+        """The directory of boot programs: `tftproot`, else ``tftproot`` below the state directory."""
+        return self.tftproot or self.state_dir / "tftproot"
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.state_dir / 'pxed.db'}"
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.state_dir / "cache"
+
+    @property
+    def token_file(self) -> Path:
+        return self.state_dir / "api.token"
+
+    @property
+    def endpoint_file(self) -> Path:
+        return self.state_dir / "endpoint.json"
+
+    def api_token(self) -> str:
+        """The operator's bearer token; HostProblem if it can't be read (not root, or no appliance ran here yet)."""
+        try:
+            return self.token_file.read_text(encoding="ascii").strip()
+        except OSError as e:
+            raise HostProblem(f"can't read {self.token_file}: {e.strerror}", "Run as root, or set PXED_TOKEN") from e
+
+
+def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read `path` (TOML; None = only defaults), lay `overrides` (nested dicts of the same shape) over it.
+
+    ConfigError names the file, the dotted key and what was expected.
+    """
+    tree: dict[str, Any] = {}
+    if path is not None:
+        try:
+            tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as e:
+            raise ConfigError(f"can't be read: {e.strerror}", file=str(path)) from e
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+            raise ConfigError(f"is not valid TOML: {e}", file=str(path)) from e
+    merged = _lay_over(tree, overrides or {})
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as e:
+        first = e.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(first["msg"], file=str(path or "command line"), key=key) from e
+
+
+def _lay_over(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    out = dict(under)
+    for key, value in over.items():
+        inner = out.get(key)
+        out[key] = _lay_over(inner, value) if isinstance(value, Mapping) and isinstance(inner, dict) else value
+    return out
+
+
+def prepare_state(settings: Settings) -> str:
+    """Make the state directory (0700), boot program root and API token (0600) where missing; return the token. HostProblem if not writable.
+
+    May be called twice: an existing token is kept, unless others could read it, in which case its mode is mended.
+    """
+    try:
+        settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings.boot_root.mkdir(mode=0o755, parents=True, exist_ok=True)
+        settings.cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not settings.token_file.exists():
+            fd = os.open(settings.token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(fd, "w", encoding="ascii") as f:
+                f.write(secrets.token_urlsafe(32) + "\n")
+        settings.token_file.chmod(0o600)
+    except OSError as e:
+        raise HostProblem(
+            f"can't prepare the state directory {settings.state_dir}: {e.strerror}",
+            "Run as root, or give --state-dir a directory that you may write",
+        ) from e
+    return settings.api_token()

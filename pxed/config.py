@@ -62,7 +62,7 @@ class DhcpSettings(_Section):
 
 
 class RepositorySettings(_Section):
-    """A tree of installer files: layers tried in order, each a local directory, an http(s) URL, or ``apt`` (this host's own Debian mirror)."""
+    """A tree of installer files: layers tried in order, each a local directory, an http(s) URL or ``apt`` (this host's own mirror)."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
     layers: Annotated[tuple[str, ...], Field(min_length=1)]

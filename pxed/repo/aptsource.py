@@ -14,7 +14,7 @@ _ONE_LINE = re.compile(r"^deb\s+(?:\[[^\]]*\]\s+)?(https?://\S+)\s+(\S+)", re.MU
 
 
 def debian_mirror(etc_apt: Path = Path("/etc/apt")) -> str | None:
-    """The URI of the first Debian archive in apt's sources, without a trailing slash; None if there is none. Reads files: not for the reactor."""
+    """The URI of the first Debian archive in apt's sources, no trailing slash; None if there is none. Reads files: not for the reactor."""
     for uri, suite in _entries(etc_apt):
         if uri.rstrip("/").endswith("/debian") and not suite.endswith(("-security", "/updates")):
             return uri.rstrip("/")

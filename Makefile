@@ -1,0 +1,73 @@
+# `make demo` and `make test` do all their set-up themselves; nothing else has to be done by hand.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+PY := $(VENV)/bin/python
+SAY = @printf '\n\033[1m== %s\033[0m\n'
+
+.PHONY: help setup apt venv lint types layers deps unit slow test bench clean
+
+help:
+	@echo 'make demo [FIRMWARE=bios|uefi|uefi-http]  install Debian onto a virtual machine through pxed, from nothing'
+	@echo 'make test                                 everything: linters, types, unit tests, the lab (under 30 minutes on two cores)'
+	@echo 'make unit                                 the quick tests (seconds)'
+	@echo 'make test-lab                             real firmware: all three to the installer, both full installs'
+	@echo 'make bench [ONLY=name]                    benchmarks beside their peers'
+
+# ---- set-up -------------------------------------------------------------------------------------------------------------------
+APT := $(shell grep -v '^\#' apt-packages.txt)
+
+apt: .stamp-apt
+.stamp-apt: apt-packages.txt
+	$(SAY) 'Host packages (apt)'
+	@missing=$$(for p in $(APT); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then echo "installing: "$$missing; \
+	  [ "$$(id -u)" = 0 ] || { echo 'make: run as root (or install the packages above by hand)'; exit 2; }; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+	@touch $@
+
+venv: $(VENV)/.stamp
+$(VENV)/.stamp: setup.py pyproject.toml
+	$(SAY) 'Python environment (.venv)'
+	@[ -x $(PY) ] || python3 -m venv $(VENV)
+	@$(PY) -m pip install -q --disable-pip-version-check -e '.[test]'
+	@$(PY) -c 'from twisted.plugin import IPlugin, getPlugins; list(getPlugins(IPlugin))'
+	@touch $@
+
+setup: apt venv
+
+# ---- checks -------------------------------------------------------------------------------------------------------------------
+lint: venv
+	$(SAY) 'ruff'
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+types: venv
+	$(SAY) 'mypy --strict'
+	@$(VENV)/bin/mypy pxed plugins tests benchmarks
+
+layers: venv
+	$(SAY) 'import-linter'
+	@$(VENV)/bin/lint-imports
+
+deps: venv
+	$(SAY) 'deptry'
+	@$(VENV)/bin/deptry .
+
+unit: venv
+	$(SAY) 'Unit tests'
+	@$(PY) -m pytest
+
+slow: setup
+	$(SAY) 'Slow tests (fuzzing, foreign clients and servers)'
+	@$(PY) -m pytest -m 'slow and not lab'
+
+test: setup lint types layers deps unit slow lab-quick
+	$(SAY) 'All of make test passed'
+
+bench: setup
+	@$(PY) -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+clean:
+	rm -rf build dist *.egg-info .stamp-apt .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+include lab.mk

@@ -1,0 +1,252 @@
+"""The catalogue of boot programs below the boot program root: what is there, and which of them fits a client's architecture.
+
+A program is filed under the machine in its own header, so an x86_64 binary never reaches IA32 firmware whatever it is called.
+Sub-directories are kept (a chain such as ``secureboot/shimx64.efi`` beside ``secureboot/grubx64.efi`` stays together, because shim asks for
+its second stage relative to its own path). No Twisted; `scan` and `link_host_programs` block.
+
+**Copies, not symbolic links.** `link_host_programs` copies the host's programs: TFTP and HTTP serve nothing that resolves to a place
+outside the root, and `/usr/lib/ipxe` is outside. A record of what was copied (`.linked.json`) tells our copies from the operator's own
+files: ours follow the package when it is upgraded, the operator's are never touched.
+
+Sources: RFC 4578 2.1 with erratum 2016, IANA "Processor Architecture Types".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from pxed.errors import HostProblem
+from pxed.node.identity import architecture_name
+from pxed.repo.bootimage import BIOS_SUFFIXES, Kind, Machine, identify
+
+MACHINE_OF: dict[int, Machine] = {
+    0: "x86-bios",
+    6: "i386",
+    7: "x86_64",
+    9: "x86_64",
+    10: "arm",
+    11: "aarch64",
+    15: "i386",
+    16: "x86_64",
+    17: "x86_64",
+    18: "arm",
+    19: "aarch64",
+    20: "x86-bios",
+    25: "riscv32",
+    26: "riscv32",
+    27: "riscv64",
+    28: "riscv64",
+    37: "loongarch32",
+    38: "loongarch32",
+    39: "loongarch64",
+    40: "loongarch64",
+    41: "rpi",
+}
+"""Option 93 > the machine a program must be built for. 9 and 17 say EBC and are x86_64 firmware in practice."""
+
+HOST_DIRECTORIES = (Path("/usr/lib/ipxe"), Path("/usr/share/ipxe"), Path("/boot"))
+"""Where Debian, Ubuntu and Arch, then Fedora and RHEL, then Debian's `grub-ipxe` put iPXE."""
+
+RECORD = ".linked.json"
+
+_MAX_FILES = 10_000
+_MAX_DEPTH = 6
+_PREFERENCE = ("snponly", "snp", "undionly.kpxe", "undionly.kkpxe", "undionly", "ipxe.kpxe", "ipxe")
+
+_DEBIAN = "apt install ipxe"
+_NEWER = "apt install ipxe   (Debian 13 or newer; Debian 12's package holds x86 only)"
+_BUILD = "build it from iPXE's source: make bin-{target}-efi/snponly.efi, then copy it into {directory}/ below the boot program root"
+REMEDIES: dict[Machine, str] = {
+    "x86-bios": _DEBIAN,
+    "x86_64": _DEBIAN,
+    "aarch64": _NEWER,
+    "riscv64": _NEWER,
+    "loongarch64": _NEWER,
+    "i386": _BUILD.format(target="i386", directory="i386"),
+    "arm": _BUILD.format(target="arm32", directory="arm"),
+}
+"""Machine > what brings a program for it; no distribution packages IA32 or 32-bit ARM EFI builds of iPXE."""
+
+
+@dataclass(frozen=True, slots=True)
+class BootProgram:
+    """One network boot program. `path` is relative to the boot program root with ``/``, as in TFTP names and URLs; `size` in bytes."""
+
+    path: str
+    machine: Machine
+    kind: Kind
+    size: int
+    signed: bool = False
+
+    @property
+    def name(self) -> str:
+        return PurePosixPath(self.path).name
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """No iPXE for firmware of `arch` (option 93); `remedy` is the command that brings one."""
+
+    arch: int
+    name: str
+    machine: Machine
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """What `link_host_programs` did with one file: `path` below the root, `source` on the host, `why` when it was skipped."""
+
+    path: str
+    source: str
+    outcome: Literal["new", "updated", "unchanged", "skipped"]
+    why: str = ""
+
+
+class BootPrograms:
+    """An immutable catalogue; `pick` is what DHCP asks for each packet, so it only reads memory."""
+
+    def __init__(self, programs: Sequence[BootProgram]) -> None:
+        self._all = tuple(sorted(programs, key=_rank))
+
+    def all(self) -> tuple[BootProgram, ...]:
+        """Best first: iPXE before others, `snponly` before the full iPXE (fewer hangs at "initialising devices"), near the root first."""
+        return self._all
+
+    def pick(self, arch: int, *, prefer: str | None = None) -> BootProgram | None:
+        """The program for client architecture `arch` (option 93), None if nothing here runs on it.
+
+        `prefer` is a path or file name and wins if its machine fits, whatever its kind; without it only iPXE is picked, because shim or
+        GRUB without an operator's configuration leads nowhere (a Raspberry Pi's boot ROM gets the board's own firmware).
+        """
+        machine = MACHINE_OF.get(arch)
+        fitting = [each for each in self._all if each.machine == machine]
+        if prefer is not None:
+            wanted = prefer.lstrip("/")
+            for each in [*(p for p in fitting if p.path == wanted), *(p for p in fitting if p.name == wanted)]:
+                return each
+        return next((each for each in fitting if each.kind == "ipxe" or each.machine == "rpi"), None)
+
+    def missing(self, architectures: Iterable[int] = (0, 7, 11, 6, 27, 39, 10)) -> list[Missing]:
+        """Those of `architectures` that `pick` has nothing for, each with its remedy."""
+        lacking = [code for code in architectures if code in MACHINE_OF and self.pick(code) is None]
+        return [Missing(code, architecture_name(code), MACHINE_OF[code], REMEDIES.get(MACHINE_OF[code], "")) for code in lacking]
+
+
+def _rank(program: BootProgram) -> tuple[bool, int, int, str]:
+    low = program.name.lower()
+    by_name = next((i for i, stem in enumerate(_PREFERENCE) if low.startswith(stem) or f"-{stem}" in low), len(_PREFERENCE))
+    return (program.kind != "ipxe", by_name, program.path.count("/"), program.path)
+
+
+def scan(root: Path) -> BootPrograms:
+    """Look at every file below `root` (six levels, ten thousand files) and file the boot programs; a missing root is an empty catalogue.
+
+    Blocking. Links that lead out of `root` are left out, as TFTP and HTTP would refuse to serve them; directories are not followed.
+    """
+    real_root = Path(os.path.realpath(root))
+    found: list[BootProgram] = []
+    for path in _walk(real_root):
+        inside = Path(os.path.realpath(path)).is_relative_to(real_root)
+        image = identify(path) if inside else None
+        if image is not None:
+            relative = path.relative_to(real_root).as_posix()
+            found.append(BootProgram(relative, image.machine, image.kind, image.size, image.signed))
+    return BootPrograms(found)
+
+
+def _walk(root: Path) -> Iterable[Path]:
+    seen = 0
+    for directory, names, files in os.walk(root):
+        here = Path(directory)
+        names[:] = sorted(names) if len(here.relative_to(root).parts) < _MAX_DEPTH else []
+        for name in sorted(files):
+            seen += 1
+            if seen > _MAX_FILES:
+                return
+            if not name.startswith("."):
+                yield here / name
+
+
+def link_host_programs(root: Path, *, directories: Sequence[Path] = HOST_DIRECTORIES) -> list[Linked]:
+    """Copy iPXE of the host's packages below `root`; x86 programs at the top, others in a directory named after their machine.
+
+    Idempotent: may be called at each start. Blocking. HostProblem if `root` can't be written; sources that can't be read are skipped.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        record = _read_record(root)
+        done: dict[str, Linked] = {}
+        for source in _candidates(directories):
+            if not os.access(source, os.R_OK):
+                why = "its link leads nowhere" if source.is_symlink() else "it can't be read"
+                done[str(source)] = Linked(source.name, str(source), "skipped", why)
+                continue
+            image = identify(source)
+            if image is None or image.kind != "ipxe":
+                continue
+            target = _target(source.name, image.machine)
+            if target not in done:
+                done[target] = _put(root, target, source, record)
+        _replace(root / RECORD, json.dumps(record, indent=1, sort_keys=True).encode())
+    except OSError as e:
+        raise HostProblem(
+            f"can't write boot programs to {root}: {e.strerror}", "Run as root, or give a directory that you may write"
+        ) from e
+    return list(done.values())
+
+
+def _candidates(directories: Sequence[Path]) -> Iterable[Path]:
+    """Files of the host's iPXE packages; of /boot only its own top level, since kernels live there too."""
+    for directory in directories:
+        walk = sorted(directory.glob("ipxe*")) if directory.name == "boot" else _walk(directory)
+        yield from (path for path in walk if path.suffix == ".efi" or path.name.endswith(BIOS_SUFFIXES))
+
+
+def _target(name: str, machine: Machine) -> str:
+    """``ipxe-arm64.efi`` of aarch64 > ``aarch64/ipxe.efi``, ``ipxe-snponly-x86_64.efi`` > ``snponly.efi``; BIOS names stay."""
+    if machine == "x86-bios":
+        return name
+    stem = "snponly" if "snponly" in name else "snp" if name.startswith("snp") else "ipxe"
+    return f"{stem}.efi" if machine == "x86_64" else f"{machine}/{stem}.efi"
+
+
+def _put(root: Path, target: str, source: Path, record: dict[str, str]) -> Linked:
+    """Copy one file, unless another's file is in its place. `record` (target > sha256 of our copy) is kept up to date."""
+    path = root / target
+    content = source.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        return Linked(target, str(source), "skipped", "something that is not a plain file is in its place")
+    present = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+    if present == digest:
+        record[target] = digest
+        return Linked(target, str(source), "unchanged")
+    if present is not None and present != record.get(target):
+        return Linked(target, str(source), "skipped", "the file in its place is the operator's own and is kept")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, content)
+    record[target] = digest
+    return Linked(target, str(source), "new" if present is None else "updated")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside and rename, so that a transfer under way never sees half a file."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_bytes(content)
+    fresh.chmod(0o644)
+    fresh.replace(path)
+
+
+def _read_record(root: Path) -> dict[str, str]:
+    try:
+        tree = json.loads((root / RECORD).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return {str(k): str(v) for k, v in tree.items()} if isinstance(tree, Mapping) else {}

@@ -15,7 +15,7 @@ class Boot:
     """What a node boots next: the one datum that workflow writes and the doors read.
 
     ``silent``: nothing to do, no offer. ``installer``: the boot profile of `install`. ``disk``: no offer; an iPXE that asks all the
-    same gets a script that leaves it correctly.
+    same gets a script that leaves it correctly. `install` is set exactly while an install runs on the node.
     """
 
     kind: BootKind = "silent"
@@ -27,7 +27,10 @@ SILENT = Boot()
 
 @dataclass(slots=True)
 class Node:
-    """One machine. Times are UTC seconds since the epoch; `macs[0]` is the NIC it was first seen with."""
+    """One machine. Times are UTC seconds since the epoch; `macs[0]` is the NIC it was first seen with.
+
+    `known`: an operator added, named or installed it; of the others only so many are remembered (`Inventory(max_unknown=)`).
+    """
 
     id: str
     macs: tuple[str, ...]
@@ -42,6 +45,7 @@ class Node:
     address: str | None = None
     localboot: str | None = None
     boot: Boot = SILENT
+    known: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -1,0 +1,86 @@
+"""Which kind of boot client sent a packet: `classify`, from options 60, 77, 93, 97 and 175 alone. Pure, no Twisted.
+
+The classes are the rows of `pxed.dhcp.offer.SHAPES`, tested in that order: HTTP Boot, an iPXE that can do the rest itself, Raspberry Pi,
+and what is left by its architecture. Sources: RFC 3004, RFC 4578, PXE 2.1, UEFI HTTP Boot; iPXE's raw user class; rpi-eeprom#182.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from pxed.dhcp import options as opt
+from pxed.dhcp.packet import MalformedPacket, Packet
+from pxed.node.identity import ARCHITECTURES, architecture_name
+
+ClientClass = Literal["http-boot", "ipxe-http", "raspberry-pi", "bios", "ipxe", "uefi"]
+
+_PXE, _HTTP = b"PXEClient", b"HTTPClient"
+_OWN_CLASS = b"pxed"
+_PI_OUIS = tuple(bytes.fromhex(oui) for oui in ("b827eb", "dca632", "e45f01", "d83add", "28cdc1", "2ccf67"))
+_EBC_HTTP = 17
+
+
+@dataclass(slots=True)
+class Client:
+    """Who asks: `kind` is its row in `SHAPES`, `arch` the option 93 code that was taken, `notes` what is odd about it, for the log."""
+
+    kind: ClientClass
+    arch: int | None
+    ipxe: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Silence(NamedTuple):
+    """No answer. `reason` is a slug to count by; `text` says it to people; `client` is set when it was a boot client of ours."""
+
+    reason: str
+    text: str = ""
+    client: Client | None = None
+
+
+def classify(packet: Packet) -> Client | Silence:
+    """Which kind of boot client sent this? `Silence` when it is none, or one that nothing can be offered to."""
+    given = packet.options
+    vendor = given.get(opt.VENDOR_CLASS, b"")
+    http = vendor.startswith(_HTTP)
+    if not http and not vendor.startswith(_PXE):
+        return Silence("not-pxe", f"option 60 is {opt.printable(vendor)!r}" if vendor else "no option 60")
+    try:
+        codes = opt.architectures(given[opt.CLIENT_ARCHITECTURE]) if opt.CLIENT_ARCHITECTURE in given else ()
+    except MalformedPacket as bad:
+        return Silence("malformed-" + bad.reason, str(bad))
+    arch = next((code for code in codes if code in ARCHITECTURES or code == _EBC_HTTP), None)
+    notes = _oddities(vendor, arch, http)
+    if http:
+        kind: ClientClass = "http-boot"
+    else:
+        user = opt.user_classes(given[opt.USER_CLASS]) if opt.USER_CLASS in given else ()
+        ipxe = opt.ipxe_features(given.get(opt.IPXE, b"")) if user else opt.NO_FEATURES
+        if _OWN_CLASS in user or (b"iPXE" in user and ipxe.boots_from_http):
+            return Client("ipxe-http", arch, ipxe.version or "", notes)
+        if b"iPXE" in user and arch is not None:
+            return Client("ipxe", arch, ipxe.version or "", notes)
+        kind = "raspberry-pi" if _is_raspberry_pi(packet, arch) else "bios" if arch == 0 else "uefi"
+    if arch is None:
+        what = f"client architecture {codes[0]} (option 93)" if codes else "no client architecture (option 93)"
+        return Silence("architecture", f"{what}: nothing to offer")
+    return Client(kind, arch, None, notes)
+
+
+def _is_raspberry_pi(packet: Packet, arch: int | None) -> bool:
+    """Its boot ROM says arch 41, or 0 by mistake (rpi-eeprom#182); UEFI on the same board says 11 and is served as UEFI."""
+    if arch == 41:
+        return True
+    guid = packet.options.get(opt.CLIENT_GUID, b"")
+    return arch == 0 and (packet.chaddr.startswith(_PI_OUIS) or guid[1:4] == b"RPi")
+
+
+def _oddities(vendor: bytes, arch: int | None, http: bool) -> tuple[str, ...]:
+    """Sentences on what does not fit in this client's options; () for nearly all."""
+    named = opt.vendor_class_architecture(vendor)
+    if named is not None and arch is not None and named != arch:
+        return (f"option 60 says architecture {named}, option 93 says {arch}: taking option 93",)
+    if arch is not None and not http and "HTTP" in ARCHITECTURES.get(arch, ""):
+        return (f"PXEClient with {architecture_name(arch)}: answered as PXE",)
+    return ()

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import EllipsisType
 from typing import TYPE_CHECKING
 
-from twisted.logger import Logger
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from pxed.errors import Conflict, InvalidRequest, NotFound
+from pxed.node import rows
+from pxed.node.crowd import Crowd
 from pxed.node.identity import firmware_of, normalise_mac
 from pxed.node.model import Boot, Node
+from pxed.node.timeline import printable
+from pxed.store.lazy import Batch, LazyWriter
 
 if TYPE_CHECKING:
     from pxed.node.timeline import Timeline
@@ -27,12 +32,20 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _LONGEST = 128
 """Characters kept of what a node says about itself."""
+_SEEN_EVERY = 60.0
+"""Seconds between two writes of a node of which only `last_seen` changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A boot about to be assigned: `store` belongs into a transaction, `show` into what runs once that is committed."""
+
+    store: Callable[[Connection], None]
+    show: Callable[[], None]
 
 
 class Inventory:
     """`now` gives UTC seconds; `new_id` gives node ids. With `store=None` everything lives in memory only."""
-
-    log = Logger()
 
     def __init__(
         self,
@@ -46,15 +59,32 @@ class Inventory:
         self._now = now
         self._store = store
         self._timeline = timeline
-        self._max_unknown = max_unknown
         self._new_id = new_id
         self._nodes: dict[str, Node] = {}
         self._by_mac: dict[str, Node] = {}
         self._by_address: dict[str, Node] = {}
-        self._unknown: OrderedDict[str, None] = OrderedDict()
+        self._crowd = Crowd(max_unknown)
+        self._stored_seen: dict[str, float] = {}  # node id > the `last_seen` that is stored, or on its way
+        self._dirty: dict[str, None] = {}
+        self._forgotten: dict[str, None] = {}
+        self._leaving: set[str] = set()
+        self._writer = LazyWriter(store, self._take, what="The inventory", now=now) if store else None
 
     async def load(self) -> None:
         """Read every node from the store. Call once, before the doors open. StorageUnavailable."""
+        if self._store is None:
+            return
+        for node in await self._store.read(rows.load_nodes):
+            self._enter(node)
+            self._stored_seen[node.id] = node.last_seen
+            if not node.known:
+                self._crowd.meet(node.id)
+        self._make_room()
+
+    async def flush(self) -> None:
+        """Return when everything the doors reported so far is stored. StorageUnavailable."""
+        if self._writer is not None:
+            await self._writer.flush()
 
     # what the doors call, on every packet
 
@@ -68,37 +98,45 @@ class Inventory:
         interface: str | None = None,
     ) -> Node:
         """The node of `mac` (``aa:bb:cc:dd:ee:ff``), met now if it is new; what it said about itself is remembered."""
-        node = self._by_mac.get(mac) or self._by_mac.get(_spelled(mac)) or self._meet(_spelled(mac))
+        node = self.by_mac(mac)
+        if node is None:
+            node = self._meet(_spelled(mac))
+        else:
+            self._crowd.again(node.id)
         node.last_seen = self._now()
-        said = {"arch": arch, "vendor_class": vendor_class, "uuid": uuid, "interface": interface}
-        for name, value in said.items():
+        changed = False
+        for name, value in (("arch", arch), ("vendor_class", vendor_class), ("uuid", uuid), ("interface", interface)):
             if value is not None:
-                setattr(node, name, value[:_LONGEST] if isinstance(value, str) else value)
+                said = printable(value)[:_LONGEST] if isinstance(value, str) else value
+                if getattr(node, name) != said:
+                    setattr(node, name, said)
+                    changed = True
         if arch is not None:
             node.firmware = firmware_of(arch)
-        if node.id in self._unknown:
-            self._unknown.move_to_end(node.id)
+        self._touched(node, changed=changed)
         return node
 
     def note_address(self, mac: str, address: str) -> None:
-        """The node of `mac` uses this IPv4 `address` now; whoever had it before has it no more. Unknown MACs are ignored."""
+        """The node of `mac` uses this IP `address` now; whoever had it before has it no more. Unknown MACs are ignored."""
         node = self.by_mac(mac)
-        if node is None:
-            return
         holder = self._by_address.get(address)
-        if holder is node:
+        if node is None or holder is node:
             return
         if holder is not None:
             holder.address = None
+            self._touched(holder, changed=True)
         if node.address is not None:
             self._by_address.pop(node.address, None)
         node.address = address
         self._by_address[address] = node
+        self._touched(node, changed=True)
 
     def by_mac(self, mac: str) -> Node | None:
+        """By MAC address, in any spelling."""
         return self._by_mac.get(mac) or self._by_mac.get(_spelled(mac))
 
     def by_address(self, ip: str) -> Node | None:
+        """By the IP address it was last seen to use."""
         return self._by_address.get(ip)
 
     def get(self, node_id: str) -> Node | None:
@@ -111,7 +149,7 @@ class Inventory:
     def find(self, handle: str) -> Node:
         """By id, name, MAC address in any spelling, or the beginning of an id if only one has it. NotFound says what there is."""
         wanted = handle.strip()
-        exact = self._nodes.get(wanted) or self._named(wanted) or self.by_mac(wanted)
+        exact = self._nodes.get(wanted.lower()) or self._named(wanted) or self.by_mac(wanted)
         if exact is not None:
             return exact
         matches = [node for node in self._nodes.values() if wanted and node.id.startswith(wanted.lower())]
@@ -124,48 +162,74 @@ class Inventory:
     # what an operator asks
 
     async def add(self, mac: str, *, name: str | None = None) -> Node:
-        """Adopt a node, seen or not. To add one again is no error. InvalidRequest (mac, name), Conflict (name taken)."""
+        """Adopt a node, seen or not. To add one again is no error. InvalidRequest (mac, name), Conflict (name taken),
+        StorageUnavailable."""
         try:
             wanted = normalise_mac(mac)
         except ValueError as error:
-            raise InvalidRequest(str(error), field="mac", expected="a MAC address") from error
+            raise InvalidRequest(str(error), field="mac", expected="six pairs of hexadecimal digits") from error
         node = self._by_mac.get(wanted)
         if name is not None:
             self._check_name(name, node)
         node = node or self._meet(wanted)
-        node.known = True
-        self._unknown.pop(node.id, None)
-        if name is not None:
-            node.name = name
+        await self._decide(node, {} if name is None else {"name": name})
         return node
 
     async def update(self, node_id: str, *, name: str | EllipsisType | None = ..., localboot: str | EllipsisType | None = ...) -> Node:
-        """Change what is given (None clears it). NotFound, InvalidRequest (name), Conflict (name taken)."""
-        node = self._known(node_id)
+        """Change what is given (None clears it). NotFound, InvalidRequest (name), Conflict (name taken), StorageUnavailable."""
+        node = self._existing(node_id)
         if isinstance(name, str):
             self._check_name(name, node)
-        if not isinstance(name, EllipsisType):
-            node.name = name
-        if not isinstance(localboot, EllipsisType):
-            node.localboot = localboot
-        node.known = True
-        self._unknown.pop(node.id, None)
+        given = {"name": name, "localboot": localboot}
+        await self._decide(node, {key: value for key, value in given.items() if not isinstance(value, EllipsisType)})
         if self._timeline:
-            self._timeline.record("node.updated", f"{node.label} was changed by the operator", node=node.id)
+            self._timeline.record("node.updated", f"The operator changed {node.label}", node=node.id)
         return node
 
     async def remove(self, node_id: str) -> None:
-        """Forget a node and its timeline. NotFound; Conflict while an install runs on it."""
-        node = self._known(node_id)
-        if node.boot.install is not None:
-            raise Conflict(f"{node.label} is being installed (install {node.boot.install}); cancel that first")
-        self._drop(node)
+        """Forget a node and its timeline. NotFound, StorageUnavailable; Conflict while an install runs on it."""
+        node = self._existing(node_id)
+        running = node.boot.install
+
+        def delete(connection: Connection) -> None:
+            refuse_if(rows.running_install(connection, node_id))
+            rows.delete_nodes(connection, [node_id])
+
+        def refuse_if(install: str | None) -> None:
+            if install is not None:
+                raise Conflict(f"{node.label} is being installed (install {install}); cancel that first")
+
+        refuse_if(running)
+        self._leaving.add(node_id)
+        try:
+            if self._store is not None:
+                await self._store.write(delete)
+        finally:
+            self._leaving.discard(node_id)
+        self._stored_seen.pop(node_id, None)
+        self._leave(node)
 
     # what only pxed.workflow calls
 
     async def assign(self, node_id: str, boot: Boot) -> None:
         """From now on the node boots `boot`. Committed first, visible after. NotFound, StorageUnavailable."""
-        self._known(node_id).boot = boot
+        assignment = self.assignment(node_id, boot)
+        if self._store is not None:
+            await self._store.write(assignment.store)
+        assignment.show()
+
+    def assignment(self, node_id: str, boot: Boot) -> Assignment:
+        """The same in two halves, for a transaction that holds more than this. NotFound."""
+        node = self._existing(node_id)
+        row = rows.row_of(node)
+
+        def show() -> None:
+            node.boot = boot
+            self._adopt(node)
+
+        return Assignment(lambda connection: rows.store_boot(connection, row, boot), show)
+
+    # nodes come and go
 
     def _meet(self, mac: str) -> Node:
         now = self._now()
@@ -173,37 +237,109 @@ class Inventory:
         while node_id in self._nodes:
             node_id = self._new_id()
         node = Node(id=node_id, macs=(mac,), first_seen=now, last_seen=now)
-        self._nodes[node.id] = self._by_mac[mac] = node
-        self._unknown[node.id] = None
-        while len(self._unknown) > self._max_unknown:
-            self._drop(self._nodes[next(iter(self._unknown))])
+        self._enter(node)
+        self._crowd.meet(node.id)
+        self._make_room()
         if self._timeline:
             self._timeline.record("node.new", f"{mac} is new here", node=node.id)
+        self._touched(node, changed=True)
         return node
 
-    def _drop(self, node: Node) -> None:
-        self._nodes.pop(node.id, None)
-        self._unknown.pop(node.id, None)
+    def _enter(self, node: Node) -> None:
+        self._nodes[node.id] = node
         for mac in node.macs:
-            self._by_mac.pop(mac, None)
+            self._by_mac[mac] = node
+        if node.address is not None:
+            self._by_address[node.address] = node
+
+    def _make_room(self) -> None:
+        while (node_id := self._crowd.push_out()) is not None:
+            self._leave(self._nodes[node_id])
+
+    def _leave(self, node: Node) -> None:
+        self._nodes.pop(node.id, None)
+        self._crowd.leave(node.id)
+        self._dirty.pop(node.id, None)
+        for mac in node.macs:
+            if self._by_mac.get(mac) is node:
+                del self._by_mac[mac]
         if node.address is not None and self._by_address.get(node.address) is node:
             del self._by_address[node.address]
+        if self._stored_seen.pop(node.id, None) is not None:
+            self._forgotten[node.id] = None
+            self._poke()
 
-    def _known(self, node_id: str) -> Node:
+    def _adopt(self, node: Node) -> None:
+        node.known = True
+        self._crowd.leave(node.id)
+
+    def _existing(self, node_id: str) -> Node:
         node = self._nodes.get(node_id)
         if node is None:
             raise NotFound(f"There is no node {node_id[:80]!r}")
         return node
+
+    # names
 
     def _named(self, name: str) -> Node | None:
         return next((node for node in self._nodes.values() if node.name and node.name.lower() == name.lower()), None)
 
     def _check_name(self, name: str, node: Node | None) -> None:
         if not _NAME.fullmatch(name) or _spelled(name) != name.lower():
-            raise InvalidRequest(f"{name[:80]!r} can't name a node", field="name", expected="1-63 of a-z, 0-9, '.', '_', '-'")
+            raise InvalidRequest(
+                f"{name[:80]!r} can't name a node", field="name", expected="1-63 of a-z, 0-9, '.', '_', '-', not a MAC address"
+            )
         holder = self._named(name)
         if holder is not None and holder is not node:
             raise Conflict(f"{holder.mac} is already called {name}")
+
+    # storing
+
+    async def _decide(self, node: Node, decided: rows.Row) -> None:
+        """Commit what the operator decided, then show it. The crowd can't push the node out meanwhile."""
+        self._crowd.leave(node.id)
+        try:
+            if self._store is not None:
+                row = rows.row_of(node)
+                await self._store.write(lambda connection: rows.store_decision(connection, row, decided))
+        except Exception as error:
+            if not node.known:
+                self._crowd.meet(node.id)
+            if isinstance(error, IntegrityError):
+                raise Conflict(f"Another node is already called {decided.get('name')}") from error
+            raise
+        for key, value in decided.items():
+            setattr(node, key, value)
+        self._adopt(node)
+
+    def _touched(self, node: Node, *, changed: bool) -> None:
+        if changed or node.last_seen - self._stored_seen.get(node.id, 0.0) > _SEEN_EVERY:
+            self._dirty[node.id] = None
+            self._poke()
+
+    def _poke(self) -> None:
+        if self._writer is not None:
+            self._writer.poke()
+
+    def _take(self) -> Batch | None:
+        taken = [self._nodes[node_id] for node_id in self._dirty if node_id in self._nodes and node_id not in self._leaving]
+        gone = list(self._forgotten)
+        self._dirty = {node_id: None for node_id in self._dirty if node_id in self._leaving}
+        self._forgotten = {}
+        if not taken and not gone:
+            return None
+        changed = [rows.row_of(node) for node in taken]
+        self._stored_seen.update((node.id, node.last_seen) for node in taken)
+
+        def store(connection: Connection) -> None:
+            rows.delete_nodes(connection, gone)
+            rows.store_nodes(connection, changed)
+
+        def give_back() -> None:
+            self._dirty.update((node.id, None) for node in taken if node.id in self._nodes)
+            self._forgotten.update(dict.fromkeys(gone))
+
+        return Batch(store, give_back)
 
 
 def _spelled(mac: str) -> str:

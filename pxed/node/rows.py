@@ -1,0 +1,150 @@
+"""How nodes and events lie in the tables: plain rows, and the operations on them that run in the writer's thread.
+
+Nothing here touches a `Node`: the reactor's thread takes a row of it, the writer's thread stores that. Each column has one kind of
+writer, so that none undoes another's: what a node said (`store_nodes`, lazily), what an operator decided (`store_decision`), what it
+boots (`store_boot`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+
+from pxed.node.identity import firmware_of
+from pxed.node.model import Boot, Event, Node
+from pxed.store.schema import events, installs, node_macs, nodes
+
+Row = dict[str, Any]
+
+_SAID = ("first_seen", "last_seen", "arch", "vendor_class", "uuid", "interface", "address", "facts")
+_DECIDED = ("name", "known", "localboot")
+_INSERT = insert(nodes)
+_UPDATE = update(nodes).where(nodes.c.id == bindparam("key")).values({name: bindparam(name) for name in _SAID})
+_KNOWN_IDS = select(nodes.c.id)
+_INSERT_MAC = insert(node_macs)
+_INSERT_EVENT = insert(events)
+
+
+def row_of(node: Node) -> Row:
+    """What of `node` is stored lazily: what it said and when; with its id and its `macs`."""
+    row: Row = {name: getattr(node, name) for name in _SAID}
+    return {**row, "id": node.id, "facts": dict(node.facts), "macs": node.macs}
+
+
+def store_nodes(connection: Connection, rows: Sequence[Row]) -> None:
+    """Insert or update each row. A node that is new is unknown and boots silent."""
+    stored: set[str] = set()
+    for chunk in _chunks([row["id"] for row in rows]):
+        stored.update(connection.scalars(_KNOWN_IDS.where(nodes.c.id.in_(chunk))))
+    old = [{"key": row["id"], **_said(row)} for row in rows if row["id"] in stored]
+    new = [row for row in rows if row["id"] not in stored]
+    if old:
+        connection.execute(_UPDATE, old)
+    if new:
+        connection.execute(_INSERT, [{"id": row["id"], "known": False, "boot_kind": "silent", **_said(row)} for row in new])
+        _store_macs(connection, new)
+
+
+def store_decision(connection: Connection, row: Row, decided: Row) -> None:
+    """What an operator decided about the node of `row`: any of name, localboot. It is known from now on."""
+    store_nodes(connection, [row])
+    connection.execute(update(nodes).where(nodes.c.id == row["id"]).values(**decided, known=True))
+
+
+def store_boot(connection: Connection, row: Row, boot: Boot) -> None:
+    """The node of `row` boots `boot` from now on. It is known from now on."""
+    store_nodes(connection, [row])
+    chosen = update(nodes).where(nodes.c.id == row["id"])
+    connection.execute(chosen.values(known=True, boot_kind=boot.kind, boot_install=boot.install))
+
+
+def delete_nodes(connection: Connection, ids: Sequence[str]) -> None:
+    """The nodes, their MAC addresses and their timelines."""
+    for chunk in _chunks(ids):
+        connection.execute(delete(node_macs).where(node_macs.c.node_id.in_(chunk)))
+        connection.execute(delete(events).where(events.c.node_id.in_(chunk)))
+        connection.execute(delete(nodes).where(nodes.c.id.in_(chunk)))
+
+
+def running_install(connection: Connection, node_id: str) -> str | None:
+    """The id of the install that runs on the node, or None."""
+    found = connection.scalar(select(installs.c.id).where(installs.c.node_id == node_id, installs.c.state == "running"))
+    return str(found) if found is not None else None
+
+
+def load_nodes(connection: Connection) -> list[Node]:
+    """Every node, in the order they were met."""
+    macs: dict[str, list[str]] = {}
+    for mac, node_id in connection.execute(select(node_macs.c.mac, node_macs.c.node_id).order_by(node_macs.c.position)):
+        macs.setdefault(node_id, []).append(mac)
+    rows = connection.execute(select(nodes).order_by(nodes.c.first_seen, nodes.c.id)).mappings()
+    return [_node(row, macs[row["id"]]) for row in rows if row["id"] in macs]
+
+
+def _node(row: Any, macs: list[str]) -> Node:
+    remembered = {name: row[name] for name in (*_SAID, *_DECIDED)}
+    boot = Boot(row["boot_kind"], row["boot_install"])
+    return Node(id=row["id"], macs=tuple(macs), firmware=firmware_of(row["arch"]), boot=boot, **remembered)
+
+
+def _store_macs(connection: Connection, rows: Sequence[Row]) -> None:
+    """A MAC address belongs to the newest node: the one it had before may be forgotten already, but not deleted yet."""
+    macs = [{"mac": mac, "node_id": row["id"], "position": at} for row in rows for at, mac in enumerate(row["macs"])]
+    for chunk in _chunks([each["mac"] for each in macs]):
+        connection.execute(delete(node_macs).where(node_macs.c.mac.in_(chunk)))
+    connection.execute(_INSERT_MAC, macs)
+
+
+def _said(row: Row) -> Row:
+    return {name: row[name] for name in _SAID}
+
+
+def _chunks(ids: Sequence[str], size: int = 500) -> list[Sequence[str]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
+
+
+def store_events(connection: Connection, recorded: Sequence[Event]) -> None:
+    """Append to the timeline. Events are immutable, so they may cross threads."""
+    connection.execute(
+        _INSERT_EVENT,
+        [
+            {"id": e.id, "at": e.at, "kind": e.kind, "text": e.text, "node_id": e.node, "install_id": e.install, "data": e.data}
+            for e in recorded
+        ],
+    )
+
+
+def last_event_id(connection: Connection) -> int:
+    return connection.scalar(select(func.max(events.c.id))) or 0
+
+
+def read_events(connection: Connection, *, node: str | None, install: str | None, after: int, limit: int) -> list[Event]:
+    """Oldest first: the first `limit` behind `after`, or the newest `limit` if `after` is 0."""
+    wanted = select(events).where(events.c.id > after).limit(limit)
+    if node is not None:
+        wanted = wanted.where(events.c.node_id == node)
+    if install is not None:
+        wanted = wanted.where(events.c.install_id == install)
+    rows = list(connection.execute(wanted.order_by(events.c.id if after else events.c.id.desc())))
+    found = [Event(row.id, row.at, row.kind, row.text, row.node_id, row.install_id, row.data) for row in rows]
+    return found if after else found[::-1]
+
+
+def prune_events(connection: Connection, node_id: str | None, keep: int) -> None:
+    """Only the newest `keep` events of a node (None: of no node) stay."""
+    theirs = events.c.node_id == node_id if node_id is not None else events.c.node_id.is_(None)
+    oldest = connection.scalar(select(events.c.id).where(theirs).order_by(events.c.id.desc()).offset(keep).limit(1))
+    if oldest is not None:
+        connection.execute(delete(events).where(theirs, events.c.id <= oldest))
+
+
+def prune_orphans(connection: Connection, before: int) -> None:
+    """Events of nodes that nobody remembers, if their id is below `before` (the node of a newer one may not be stored yet)."""
+    connection.execute(delete(events).where(events.c.id < before, events.c.node_id.is_not(None), events.c.node_id.not_in(_KNOWN_IDS)))
+
+
+def overfull(connection: Connection, keep: int) -> list[str | None]:
+    """The nodes with more than `keep` events."""
+    return list(connection.scalars(select(events.c.node_id).group_by(events.c.node_id).having(func.count() > keep)))

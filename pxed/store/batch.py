@@ -1,0 +1,58 @@
+"""One batch: many operations, one commit.
+
+Every operation stands behind its own savepoint: one that raises is undone alone and the others are committed. When the database
+itself gives up in the middle (SQLite rolls the whole transaction back on a full disk), nothing of the batch counts, not even what
+seemed to have worked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from pxed.store.database import lies_with_the_disk, unavailable
+
+
+@dataclass(slots=True)
+class Job:
+    """One operation and who waits for it. `outcome` counts once the batch has been committed: a value or a Failure."""
+
+    op: Callable[[Connection], Any]
+    reads_only: bool = False
+    done: Deferred[Any] = field(default_factory=Deferred)
+    outcome: Any = None
+
+
+def commit_batch(connection: Connection, jobs: Sequence[Job]) -> None:
+    """Run `jobs` in order in one transaction and commit it; each `outcome` is set. StorageUnavailable: none of them happened."""
+    connection.info["reads only"] = all(job.reads_only for job in jobs)
+    try:
+        with connection.begin():
+            for job in jobs:
+                _run(connection, job)
+    except DatabaseError as error:
+        raise unavailable(error) from error
+
+
+def _run(connection: Connection, job: Job) -> None:
+    connection.exec_driver_sql("SAVEPOINT op")
+    try:
+        job.outcome = job.op(connection)
+    except Exception as error:
+        _undo(connection, error)
+        job.outcome = Failure(unavailable(error) if lies_with_the_disk(error) else error)
+    connection.exec_driver_sql("RELEASE SAVEPOINT op")
+
+
+def _undo(connection: Connection, error: Exception) -> None:
+    """Undo one operation. If even that fails, the whole transaction is gone: StorageUnavailable for all of the batch."""
+    try:
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT op")
+    except DatabaseError:
+        raise unavailable(error) from error

@@ -10,6 +10,7 @@ filter) the kernel gives us copies, and the DHCP server keeps every packet.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -92,7 +93,10 @@ class Door:
         self._receive(data, index, local, source[0], source[1])
 
     def send(self, data: bytes, destination: tuple[str, int], index: int, server: bytes) -> bool:
-        """Send from address `server` (4 bytes) on interface `index`. Fire and forget: False and a count when the kernel won't; clients retry."""
+        """Send from address `server` (4 bytes) on interface `index`, 0 for the routing table's choice.
+
+        Fire and forget: False and a count when the kernel won't take it; clients ask again.
+        """
         try:
             self._socket.sendmsg([data], [(socket.IPPROTO_IP, _IP_PKTINFO, _PKTINFO.pack(index, server, b"\0\0\0\0"))], 0, destination)
         except OSError as error:
@@ -118,6 +122,10 @@ class RawDoor(Door):
     def __init__(self, reactor: Any, sock: socket.socket, receive: Receive, name: str, port: int) -> None:
         super().__init__(reactor, sock, receive, name)
         self._port = port
+
+    def refilter(self, program: bytes) -> None:
+        """Let another program choose from now on."""
+        attach_filter(self._socket, program)
 
     def _deliver(self, data: bytes, index: int, local: bytes, source: tuple[str, int]) -> None:
         start = (data[0] & 15) * 4
@@ -176,10 +184,18 @@ def _raw(program: bytes) -> socket.socket:
     try:
         attach_filter(sock, program)
         _prepare(sock)
+        _drain(sock)
     except OSError:
         sock.close()
         raise
     return sock
+
+
+def _drain(sock: socket.socket) -> None:
+    """Throw away what came between the socket and its filter."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sock.recv(1, socket.MSG_DONTWAIT)
 
 
 def _prepare(sock: socket.socket) -> None:

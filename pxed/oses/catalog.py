@@ -1,0 +1,161 @@
+"""Everything pxed can install: from an operator's request to a stored install, and from an install to the files its node fetches.
+
+`prepare` hashes passwords (tens of milliseconds each) and renders every file: call it in a thread. `profile`, `file` and `localboot`
+render from memory in about a millisecond and are called by the doors.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pxed.errors import InvalidRequest, NotFound
+from pxed.oses import options as common
+from pxed.oses.debian import DEBIAN
+from pxed.oses.family import Family, InstallView, NodeView, Release, Urls
+from pxed.oses.render import Renderer, TemplateProblem, kind_of
+from pxed.oses.strict import parse
+from pxed.workflow.recipe import RecipeBook
+
+__all__ = ["FAMILIES", "LOCALBOOT", "Catalog", "Prepared", "Release", "Rendered", "Urls"]
+
+FAMILIES: tuple[Family, ...] = (DEBIAN,)
+LOCALBOOT = ("auto", "exit1", "exit0", "sanboot", "poweroff")
+"""How a node may leave iPXE for its own disk (`Node.localboot`); ``auto``: ``exit 1`` on UEFI, `sanboot` on BIOS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that has been found good: what the engine stores. `options` are canonical JSON values, passwords hashed."""
+
+    family: str
+    release: str
+    recipe: str
+    options: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Prepared(family={self.family!r}, release={self.release!r}, recipe={self.recipe!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One file as it goes out."""
+
+    body: bytes
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """A node that no template can know more about than that it exists."""
+
+    macs: tuple[str, ...] = ("52:54:00:12:34:56",)
+    name: str | None = None
+    arch: int | None = None
+    firmware: str | None = None
+    localboot: str | None = None
+
+    @property
+    def mac(self) -> str:
+        return self.macs[0]
+
+
+SAMPLE_URLS = Urls("http://192.0.2.1:65535", "0" * 43)
+
+
+class Catalog:
+    """The OS families of this appliance."""
+
+    def __init__(self, families: Sequence[Family] = FAMILIES, *, renderer: Renderer | None = None) -> None:
+        self.families: dict[str, Family] = {family.name: family for family in families}
+        self.recipes = RecipeBook()
+        self._render = (renderer or Renderer()).render
+        for family in families:
+            for recipe in (family.recipe, family.recipe_off):
+                if recipe is not None:
+                    self.recipes.add(recipe)
+
+    def add_release(self, family: str, release: Release) -> None:
+        """A release of the operator's own, or other data for a known one. NotFound for an unknown family."""
+        known = self._family(family)
+        self.families[family] = replace(known, releases={**known.releases, release.name: release})
+
+    def prepare(self, family: str, release: str | None, options: Mapping[str, Any]) -> Prepared:
+        """NotFound names what exists; InvalidRequest names the field. Every file is rendered once against a sample node."""
+        found = self._family(family)
+        chosen = self._release(found, release)
+        sealed = parse(found.options, options, field="options", refused=found.options.refused).sealed()
+        try:
+            for template in (found.profile, *found.files.values()):
+                self._render(template, found.context(chosen, sealed, _Sample(), SAMPLE_URLS))
+        except TemplateProblem as problem:
+            raise InvalidRequest(f"These options cannot be written into the installer's files: {problem}", field="options") from None
+        return Prepared(found.name, chosen.name, found.recipe_for(sealed).name, sealed.stored())
+
+    def profile(self, install: InstallView, node: NodeView, urls: Urls) -> str:
+        """The iPXE script that boots the installer of `install`."""
+        return self._text(self._family(install.family).profile, install, node, urls)
+
+    def file(self, install: InstallView, node: NodeView, urls: Urls, name: str) -> Rendered:
+        """One answer file or hook of `install`. NotFound."""
+        files = self._family(install.family).files
+        if name not in files:
+            raise NotFound(f"An install of {install.family} has no file {name[:80]!r}; it has {', '.join(files)}")
+        return Rendered(self._text(files[name], install, node, urls).encode(), kind_of(files[name]).content_type)
+
+    def preview(self, prepared: Prepared, node: NodeView | None, urls: Urls) -> dict[str, str]:
+        """Every file that an install of `prepared` would have, by public name; the boot script is ``boot.ipxe``."""
+        found = self._family(prepared.family)
+        options = found.options.model_validate(prepared.options)
+        context = found.context(self._release(found, prepared.release), options, node or _Sample(), urls)
+        return {name: self._render(template, context) for name, template in {"boot.ipxe": found.profile, **found.files}.items()}
+
+    def localboot(self, node: NodeView | None) -> str:
+        """The iPXE script for a node that reached iPXE although there is nothing to install."""
+        way = node.localboot if node is not None and node.localboot in LOCALBOOT else "auto"
+        return self._render(
+            "boot/localboot.ipxe.j2", {"way": way, "label": (node.name or node.mac) if node is not None else "this machine"}
+        )
+
+    def visible(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Stored options without their secrets."""
+        shown: dict[str, Any] = common.visible(options)
+        return shown
+
+    def list(self) -> list[dict[str, Any]]:
+        """Families, releases and milestones as JSON values; the first release is the default."""
+        return [
+            {
+                "name": family.name,
+                "title": family.title,
+                "releases": [{"name": release.name, "title": release.title} for release in family.releases.values()],
+                "milestones": [{"phase": each.phase, "percent": each.percent, "text": each.text} for each in family.recipe.milestones],
+            }
+            for family in self.families.values()
+        ]
+
+    def schema(self, family: str) -> dict[str, Any]:
+        """JSON Schema of the family's options, canonical names. NotFound."""
+        return self._family(family).options.model_json_schema(by_alias=True)
+
+    def _text(self, template: str, install: InstallView, node: NodeView, urls: Urls) -> str:
+        family = self._family(install.family)
+        options = family.options.model_validate(dict(install.options))
+        return self._render(template, family.context(self._release(family, install.release), options, node, urls))
+
+    def _family(self, name: str) -> Family:
+        if name not in self.families:
+            raise NotFound(f"There is no operating system {name[:80]!r}; there is {', '.join(sorted(self.families))}")
+        return self.families[name]
+
+    def _release(self, family: Family, name: str | None) -> Release:
+        if name is None:
+            return next(iter(family.releases.values()))
+        found = family.releases.get(family.aliases.get(name, name))
+        if found is None:
+            near = difflib.get_close_matches(name, [*family.releases, *family.aliases], n=1)
+            hint = f" (perhaps {near[0]})" if near else ""
+            raise NotFound(f"{family.title} has no release {name[:80]!r}{hint}; there is {', '.join(family.releases)}")
+        return found

@@ -1,0 +1,254 @@
+"""Debian: debian-installer from its netboot images, driven by preseed and three hooks.
+
+What the node does: kernel and initrd from the repository, `preseed.cfg`, then `early.sh` (tells us `started`), `disk.sh` (which disk),
+`late.sh` (accounts, network, the operator's commands; tells us `installed`); after the reboot `firstboot.sh` tells us `booted`.
+
+Sources: the Debian installation guide, appendix B; debian-installer's own scripts (rootskel, preseed, netcfg, partman-auto,
+finish-install).
+Traps seen on the real installer: an early_command that ends with an error stops everything with a question; C.UTF-8 as locale makes it
+ask for a continent; names from DHCP win over `get_hostname`, hence `netcfg/hostname` on the kernel's command line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from pxed.errors import InvalidRequest
+from pxed.node.identity import hex_hyphen
+from pxed.oses import escape
+from pxed.oses.disk import Disk
+from pxed.oses.family import Family, NodeView, Release, Urls
+from pxed.oses.ifupdown import stanzas
+from pxed.oses.options import CommonOptions
+from pxed.oses.partman import expert_recipe
+from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
+
+START = 30 * MINUTE
+"""From the assignment to the installer's first word: firmware, DHCP, TFTP, kernel and initrd."""
+INSTALL = 2 * HOUR
+"""From the first word to the last."""
+BOOT = 30 * MINUTE
+"""From the installer's last word to the installed system's first; its hook tries for 25 minutes."""
+
+EARLY = "/tmp/pxed-early.sh"  # noqa: S108  (on the installer's own RAM disk)
+COMMAND_LINE = 2047
+"""x86 kernels keep this many bytes of their command line (COMMAND_LINE_SIZE less one)."""
+COMMAND_WORDS = 32
+"""Words that the kernel doesn't know become init's environment: CONFIG_INIT_ENV_ARG_LIMIT; one more and it panics."""
+
+MILESTONES = (
+    Milestone("started", 5, "The installer has its answers"),
+    Milestone("installed", 95, "The installer has finished; the node restarts from its disk"),
+    Milestone("booted", 100, "The installed system runs"),
+)
+
+
+async def install(node: RecipeNode) -> None:
+    """Network boot, install, boot from disk, and the installed system says so itself."""
+    await node.boot("installer")
+    await node.notification("started", within=START)
+    await node.notification("installed", within=INSTALL)
+    await node.boot("disk")
+    await node.notification("booted", within=BOOT)
+
+
+async def install_and_stop(node: RecipeNode) -> None:
+    """The same for a node that is switched off at the end: done when the installer says so."""
+    await node.boot("installer")
+    await node.notification("started", within=START)
+    await node.notification("installed", within=INSTALL)
+    await node.boot("disk")
+
+
+_DEBCONF = re.compile(r"\S+[ \t]+(\S+)[ \t]+(string|boolean|select|multiselect|password|note|text|title|error|seen)(?:[ \t]+(.*))?")
+_HOOKS = ("preseed/early_command", "preseed/late_command", "partman/early_command")
+
+
+def _answer(line: str) -> str:
+    found = _DEBCONF.fullmatch(line)
+    try:
+        escape.preseed(line)
+    except escape.Unwritable:
+        found = None
+    if not found:
+        raise ValueError("one line 'owner question type value', like 'd-i mirror/suite string trixie'")
+    if found[1] in _HOOKS:
+        raise ValueError("an answer other than pxed's own hooks; commands belong into scripts.post or scripts.firstboot")
+    return line
+
+
+def _task(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]{0,60}", value):
+        raise ValueError("the name of a tasksel task, like standard or ssh-server")
+    return value
+
+
+def _lines(value: Any) -> Any:
+    return [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
+
+
+class DebianOptions(CommonOptions):
+    """What Debian adds to the common options."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        "version": "the release is named beside the options, as release",
+        "bonds": "pxed's Debian profile does not set up bonds; scripts.post can",
+        "bridges": "pxed's Debian profile does not set up bridges; scripts.post can",
+        "switchDevices": "virtual switches exist on ESXi only",
+        "esxSwitchName": "virtual switches exist on ESXi only",
+        "clearDisk": "the chosen disk is always cleared, and no other; see disk",
+        "kvm": "name the packages (qemu-system-x86, libvirt-daemon-system) in packages",
+        "enableServices": "Debian enables the services of the packages it installs; scripts.post can change that",
+        "disableServices": "Debian enables the services of the packages it installs; scripts.post can change that",
+        "installType": "only Photon has it; see tasks and packages",
+        "selinux": "Debian installs without SELinux; packages and scripts.post can add it",
+        "firewall": "Debian installs without a firewall; packages and scripts.post can add one",
+        "fips": "Debian has no FIPS mode",
+        "registration": "Debian has no subscription",
+        "productkey": "only Windows has product keys",
+        "ignitionScriptUri": "only Ignition installers have it",
+    }
+
+    tasks: Annotated[list[Annotated[str, AfterValidator(_task)]], BeforeValidator(_lines)] = Field(
+        default_factory=lambda: ["standard", "ssh-server"], description="tasksel's tasks; [] for the base system only"
+    )
+    updates: Literal["none", "security", "all"] = Field(
+        default="none", description="Debian's security (and stable) updates; needs a way to Debian's servers"
+    )
+    preseedExtra: Annotated[list[Annotated[str, AfterValidator(_answer)]], BeforeValidator(_lines)] = Field(
+        default_factory=list, description="Further answers, 'owner question type value'; the last one for a question wins"
+    )
+
+
+def context(release: Release, options: DebianOptions, node: NodeView, urls: Urls) -> dict[str, Any]:
+    """The names that templates/debian/ uses."""
+    mirror = urlsplit(options.repo or urls.repo("debian"))
+    lvm = options.layout == "lvm"
+    boot_mac = options.installInterface if options.installInterface and ":" in options.installInterface else None
+    early = urls.answer("early.sh")
+    return {
+        "options": options,
+        "title": release.title,
+        "label": escape.echo(node.name or node.mac),
+        "codename": release.data["codename"],
+        "images": (options.repo or urls.repo("debian")) + release.data["images"],
+        "arguments": _installer_arguments(options, urls),
+        "kept": " ".join(_kept_arguments(options)),
+        "boot_mac": hex_hyphen(boot_mac) if boot_mac else None,
+        "answers": urls.answers,
+        "notify": urls.answers + "/notify",
+        "notify_started": urls.notify("started"),
+        "progress": urls.progress,
+        "host": urls.host,
+        "port": urls.port,
+        "booted": urls.notify("booted"),
+        "path": urlsplit(urls.notify("booted")).path,
+        "mirror": {"protocol": mirror.scheme, "host": mirror.netloc, "directory": mirror.path or "/"},
+        "services": {"none": "", "security": "security", "all": "security, updates"}[options.updates],
+        "packages": _packages(options),
+        "disk": options.disk or Disk(),
+        "disk_path": options.disk.path if options.disk else None,
+        "layout": options.layout,
+        "recipes": {name: expert_recipe(options.installPartitions, uefi=name == "uefi", lvm=lvm) for name in ("uefi", "bios")}
+        if options.installPartitions
+        else None,
+        "early_command": f"for n in 1 2 3 4 5; do wget -q -T 20 -O {EARLY} {early} && break; sleep 2; done; sh {EARLY}; true",
+        "interfaces": stanzas(options.networkDevices),
+        "hosts": _hosts(options),
+        "resolv": "\n".join(
+            ([f"search {' '.join(options.dnsSearch)}"] if options.dnsSearch else [])
+            + [f"nameserver {server}" for server in options.dnsServers]
+        ),
+        "dhclient": _dhclient(options),
+    }
+
+
+def _installer_arguments(options: DebianOptions, urls: Urls) -> str:
+    """The kernel's command line up to ``---``, without BOOTIF. InvalidRequest if the kernel could not take it."""
+    interface = options.installInterface if options.installInterface and ":" not in options.installInterface else "auto"
+    words = [
+        *("auto=true", "priority=critical", f"url={urls.answer('preseed.cfg')}", f"interface={interface}", "netcfg/dhcp_timeout=60"),
+        *(f"locale={options.locale}", f"keymap={options.keyboard}"),
+        *([f"hostname={options.hostname}", f"netcfg/hostname={options.hostname}"] if options.hostname else []),
+        *([f"domain={options.domain}"] if options.domain else []),
+        *([f"log_host={urls.host}", f"log_port={urls.syslog_port}"] if options.remoteLogging and ":" not in urls.host else []),
+        *(["DEBIAN_FRONTEND=text"] if options.console else []),
+        *options.kernelArgs.split(),
+    ]
+    kept = _kept_arguments(options)
+    if (
+        len(" ".join([*words, *kept])) + 60 > COMMAND_LINE
+        or len([word for word in [*words, *kept] if "." not in word.split("=")[0]]) + 3 > COMMAND_WORDS
+    ):
+        raise InvalidRequest(
+            f"options.kernelArgs: the kernel's command line would be too long (at most {COMMAND_LINE} bytes and {COMMAND_WORDS} words)",
+            field="options.kernelArgs",
+            expected="fewer or shorter kernel arguments",
+        )
+    return " ".join(words)
+
+
+def _kept_arguments(options: DebianOptions) -> list[str]:
+    """The words behind ``---``, which debian-installer also gives to the installed system."""
+    console = ["console=tty0", f"console={options.console.argument}"] if options.console else []
+    return [*console, *options.targetKernelArgs.split()]
+
+
+def _packages(options: DebianOptions) -> list[str]:
+    """The operator's packages, and those that other options need."""
+    remote = bool(options.rootSshKeys or any(user.sshKeys for user in options.users))
+    needed = [
+        *(["openssh-server"] if remote else []),
+        *(["sudo"] if any(user.sudo for user in options.users) else []),
+        *(["systemd-timesyncd"] if options.ntpServers else []),
+    ]
+    return list(dict.fromkeys([*options.packages, *needed]))
+
+
+def _hosts(options: DebianOptions) -> str:
+    full = f"{options.hostname}.{options.domain} {options.hostname}" if options.domain else str(options.hostname)
+    loopback = ("::1 localhost ip6-localhost ip6-loopback", "ff02::1 ip6-allnodes", "ff02::2 ip6-allrouters")
+    return "\n".join(["127.0.0.1 localhost", f"127.0.1.1 {full}", "", *loopback])
+
+
+def _dhclient(options: DebianOptions) -> str:
+    """Statements of dhclient.conf(5) that keep the operator's name servers."""
+    four = [server for server in options.dnsServers if ":" not in server]
+    search = ", ".join(f'"{name}"' for name in options.dnsSearch)
+    lines = [f"supersede domain-name-servers {', '.join(four)};"] if four else []
+    return "\n".join(["# pxed: dnsServers", *lines, *([f"supersede domain-search {search};"] if search else [])])
+
+
+IMAGES = "/dists/{codename}/main/installer-amd64/current/images/netboot/debian-installer/amd64"
+
+
+def _release(number: str, codename: str) -> Release:
+    return Release(number, f"Debian {number} ({codename})", {"codename": codename, "images": IMAGES.format(codename=codename)})
+
+
+RELEASES = {release.name: release for release in (_release("13", "trixie"), _release("12", "bookworm"), _release("11", "bullseye"))}
+
+DEBIAN = Family(
+    name="debian",
+    title="Debian",
+    releases=RELEASES,
+    options=DebianOptions,
+    recipe=Recipe("debian", 1, install, MILESTONES),
+    recipe_off=Recipe("debian-off", 1, install_and_stop, MILESTONES[:2]),
+    profile="debian/boot.ipxe.j2",
+    files={
+        "preseed.cfg": "debian/answers.preseed.j2",
+        "early.sh": "debian/early.sh.j2",
+        "disk.sh": "debian/disk.sh.j2",
+        "late.sh": "debian/late.sh.j2",
+        "firstboot.sh": "debian/firstboot.sh.j2",
+        "firstboot.service": "debian/firstboot.service.j2",
+    },
+    context=context,
+    aliases={release.data["codename"]: release.name for release in RELEASES.values()},
+)

@@ -1,0 +1,82 @@
+"""How one value is written in each text format. Pure: value in, text out; `Unwritable` when the format has no way to say it.
+
+This file's rules
+* An escape returns the text of one whole value (with the quotes the format wants), or raises. It never drops or replaces a character,
+  except `echo`, which is for people to read.
+* NUL is refused everywhere: no shell, kernel command line or installer can carry it.
+
+Sources: POSIX.1-2017 XCU 2.2 (shell quoting); debian-installer's `debconf-set-selections` (one logical line, a final backslash
+continues it, carriage returns are dropped, leading blanks are skipped); iPXE `src/core/exec.c` (`${` expands and cannot be quoted; the
+words ``#``, ``||``, ``&&`` and ``;`` end a command); RFC 8259.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+IPXE_OPERATORS = frozenset({"#", "||", "&&", ";"})
+
+
+class Unwritable(ValueError):
+    """The format cannot carry this value. The message says why and never holds the value itself."""
+
+
+def text(value: Any) -> str:
+    """The plain text of `value`: str, int, float or bool (as ``true``/``false``). Anything else is a template's mistake."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str | int | float):
+        raise Unwritable(f"a {type(value).__name__} is no single value")
+    found = str(value)
+    if "\0" in found:
+        raise Unwritable("a NUL byte cannot be written in any installer file")
+    return found
+
+
+def sh(value: Any) -> str:
+    """One shell word in single quotes; newlines and every other byte stay what they are."""
+    return "'" + text(value).replace("'", "'\"'\"'") + "'"
+
+
+def preseed(value: Any) -> str:
+    """The value part of one preseed line: no line break or control character, no blank at its ends, no final backslash."""
+    found = text(value)
+    if any(ord(letter) < 32 or ord(letter) == 127 or letter in "\x85\u2028\u2029" for letter in found):
+        raise Unwritable("a preseed value is one line: no line breaks and no control characters")
+    if found != found.strip():
+        raise Unwritable("a preseed value cannot begin or end with a blank")
+    if found.endswith("\\"):
+        raise Unwritable("a preseed value cannot end with a backslash (it would continue the line)")
+    return found
+
+
+def ipxe(value: Any) -> str:
+    """Words of an iPXE command (a kernel argument, a URL): visible ASCII and single spaces, nothing iPXE would expand or run."""
+    found = text(value)
+    if any(not 32 <= ord(letter) < 127 for letter in found):
+        raise Unwritable("an iPXE script carries visible ASCII characters only")
+    if "${" in found:
+        raise Unwritable("iPXE expands '${' wherever it stands; it cannot be quoted")
+    if IPXE_OPERATORS.intersection(found.split()):
+        raise Unwritable("a word of its own that iPXE takes for an operator (# || && ;)")
+    return found
+
+
+def echo(value: Any) -> str:
+    """Text for people on an iPXE screen: whatever iPXE would expand, run or not show becomes ``?``."""
+    shown = "".join(letter if 32 <= ord(letter) < 127 else "?" for letter in text(value)).replace("${", "?{")
+    return " ".join("?" if word in IPXE_OPERATORS else word for word in shown.split())
+
+
+def json_value(value: Any) -> str:
+    """A JSON value (also a YAML one), ASCII only, safe inside HTML and XML text."""
+    try:
+        return json.dumps(value, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    except (TypeError, ValueError) as wrong:
+        raise Unwritable("not a JSON value") from wrong
+
+
+def plain(value: Any) -> str:
+    """No escaping: for text that no program parses."""
+    return text(value)

@@ -1,0 +1,130 @@
+"""What pxed must know about one OS family; `debian.py` is the pattern.
+
+A release is data: names and paths that templates use. An operator's own release is the family's data with other values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pxed.oses.options import CommonOptions
+from pxed.workflow.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One version of an OS. `name` is what operators type; `data` is what the family's context and templates read."""
+
+    name: str
+    title: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """Where a node finds us. `base` is ``http://IP[:port]`` without a slash at its end, `token` names the install and is a secret."""
+
+    base: str
+    token: str = field(repr=False)
+    syslog_port: int = 514
+
+    def answer(self, name: str) -> str:
+        """An answer file or hook of the install."""
+        return f"{self.base}/i/{self.token}/{name}"
+
+    @property
+    def answers(self) -> str:
+        """The folder of the install's files, without a slash at its end."""
+        return f"{self.base}/i/{self.token}"
+
+    def notify(self, phase: str) -> str:
+        """Where the node tells us `phase`."""
+        return f"{self.base}/i/{self.token}/notify/{phase}"
+
+    @property
+    def progress(self) -> str:
+        """Where the node tells us how far it is (``?percent=&text=``)."""
+        return f"{self.base}/i/{self.token}/progress"
+
+    def repo(self, name: str) -> str:
+        """The tree of the repository `name`."""
+        return f"{self.base}/repo/{name}"
+
+    @property
+    def authority(self) -> str:
+        """``IP[:port]``, IPv6 in brackets."""
+        return self.base.split("://", 1)[1].split("/", 1)[0]
+
+    @property
+    def host(self) -> str:
+        """The address alone, without brackets."""
+        authority = self.authority
+        return authority[1 : authority.index("]")] if authority.startswith("[") else authority.split(":", 1)[0]
+
+    @property
+    def port(self) -> int:
+        """The TCP port, 80 when the base names none."""
+        tail = self.authority.rsplit("]", 1)[-1]
+        return int(tail.rsplit(":", 1)[1]) if ":" in tail else 80
+
+
+class InstallView(Protocol):
+    """What this room reads of an install (`pxed.workflow.Install` fits)."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def token(self) -> str: ...
+    @property
+    def family(self) -> str: ...
+    @property
+    def release(self) -> str: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+
+
+class NodeView(Protocol):
+    """What this room reads of a node (`pxed.node.model.Node` fits)."""
+
+    @property
+    def macs(self) -> tuple[str, ...]: ...
+    @property
+    def mac(self) -> str: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def arch(self) -> int | None: ...
+    @property
+    def firmware(self) -> str | None: ...
+    @property
+    def localboot(self) -> str | None: ...
+
+
+Context = Callable[[Release, Any, NodeView, Urls], dict[str, Any]]
+"""(release, options, node, urls) > the names that the family's templates use. Pure. InvalidRequest for options that can't be combined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One OS family: its releases (first: the default), options, recipe and files."""
+
+    name: str
+    title: str
+    releases: Mapping[str, Release]
+    options: type[CommonOptions]
+    recipe: Recipe
+    profile: str
+    """The template of the iPXE script."""
+    files: Mapping[str, str]
+    """Public file name > template."""
+    context: Context
+    recipe_off: Recipe | None = None
+    """The recipe when the node is switched off at the end (`after`), so that its first boot is not waited for."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Other names of releases (code names) > the release's name."""
+
+    def recipe_for(self, options: CommonOptions) -> Recipe:
+        """The recipe that fits these options."""
+        return self.recipe if options.after == "reboot" or self.recipe_off is None else self.recipe_off

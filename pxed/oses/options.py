@@ -1,0 +1,254 @@
+"""CommonOptions: what can be said about any Linux that pxed installs, in one vocabulary.
+
+RackHD's names are accepted unchanged beside the canonical ones (`names(canonical, rackhd)`); what is stored has canonical names only.
+A family narrows or widens this by subclassing and lists in `refused` what it can't do. Unset options mean "the installer's own default".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from pxed.oses.accounts import Password, PasswordHash, SshKeys, User, hashed
+from pxed.oses.disk import Disk, Partition, check_partitions, disk_choice
+from pxed.oses.network import Interface, NetworkDevice, address
+from pxed.oses.strict import Strict, names
+
+SECRETS = frozenset({"rootPassword", "rootPasswordHash", "password", "passwordHash"})
+"""Option names, at any depth, that are never shown."""
+
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+
+
+def _hostname(value: str) -> str:
+    if not _LABEL.fullmatch(value):
+        raise ValueError("a host name without dots: letters, digits and '-', up to 63 (the domain has its own option)")
+    return value.lower()
+
+
+def _domain(value: str) -> str:
+    if len(value) > 190 or not all(_LABEL.fullmatch(part) for part in value.split(".")):
+        raise ValueError("a domain name like example.com")
+    return value.lower()
+
+
+def _server(value: str) -> str:
+    try:
+        return address(value)
+    except ValueError:
+        return _domain_or(value, "a host name or an address")
+
+
+def _domain_or(value: str, expected: str) -> str:
+    try:
+        return _domain(value)
+    except ValueError:
+        raise ValueError(expected) from None
+
+
+def _timezone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError("a time zone of the IANA database, like Europe/Berlin or UTC")
+    return value
+
+
+def _locale(value: str) -> str:
+    if not re.fullmatch(r"[a-z]{2,3}_[A-Z]{2}(?:\.UTF-8|\.utf8)?(?:@[a-z]+)?", value):
+        raise ValueError("a locale with its country, like en_US.UTF-8 (C.UTF-8 makes installers ask)")
+    return value.replace(".utf8", ".UTF-8")
+
+
+def _url(value: str) -> str:
+    found = re.fullmatch(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/%+:@=-]*)?", value)
+    if not found:
+        raise ValueError("a URL like http://mirror.example.com/debian, without user, query and fragment")
+    return value.rstrip("/")
+
+
+def _proxy(value: str) -> str:
+    found = re.fullmatch(
+        r"https?://(?:[A-Za-z0-9._~%-]+(?::[A-Za-z0-9._~%!*-]*)?@)?(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?/?", value
+    )
+    if not found:
+        raise ValueError("a proxy's URL like http://10.0.0.1:3128")
+    return value
+
+
+def _arguments(value: Any) -> Any:
+    """RackHD's map of kernel arguments > one line of words."""
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={setting}" if setting not in (None, "") else str(name) for name, setting in value.items())
+    return value
+
+
+def _kernel_words(value: str) -> str:
+    words = value.split()
+    if any(not 32 < ord(letter) < 127 for word in words for letter in word) or "${" in value:
+        raise ValueError("kernel arguments in visible ASCII, without '${'")
+    if {"---", "--", "#", "||", "&&", ";"}.intersection(words):
+        raise ValueError("kernel arguments without the words -- --- # || && ;")
+    return " ".join(words)
+
+
+def _package(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9@][A-Za-z0-9+._:@^*/=~-]{0,100}", value):
+        raise ValueError("a package's name")
+    return value
+
+
+def _listed(value: Any) -> Any:
+    """One value where a list is expected; RackHD separates NTP servers by blanks or commas."""
+    return [part for part in re.split(r"[\s,]+", value) if part] if isinstance(value, str) else value
+
+
+def _commands(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _command(value: str) -> str:
+    if "\0" in value or not value.strip():
+        raise ValueError("a shell command (several lines are one script), without NUL bytes")
+    return value
+
+
+def _port(value: Any) -> Any:
+    """RackHD's ``comport``: ``ttyS0``, ``com1``, also with a speed (``ttyS1,9600``) > the fields of `Console`."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"(?i:(?:/dev/)?(com|ttyS|ttyAMA|hvc|tty)([0-9]{1,2}))(?:,([0-9]{3,7})(?:n8)?)?", value.strip())
+    if not found:
+        return {"device": value}
+    kind = {"com": "ttyS", "ttys": "ttyS", "ttyama": "ttyAMA"}.get(found[1].lower(), found[1].lower())
+    number = int(found[2]) - (found[1].lower() == "com")
+    return {"device": f"{kind}{number}", **({"baud": int(found[3])} if found[3] else {})}
+
+
+Commands = Annotated[list[Annotated[str, AfterValidator(_command)]], BeforeValidator(_commands)]
+KernelArguments = Annotated[str, BeforeValidator(_arguments), AfterValidator(_kernel_words)]
+
+
+class Console(Strict):
+    """Where the kernel and the login prompt appear besides the screen."""
+
+    device: Annotated[str, Field(pattern=r"^(ttyS|ttyAMA|hvc|tty)[0-9]{1,2}$")]
+    baud: int = Field(default=115200, ge=300, le=4_000_000)
+
+    @property
+    def argument(self) -> str:
+        """The kernel argument without its key: ``ttyS0,115200n8``; screens and hypervisor consoles have no speed."""
+        return f"{self.device},{self.baud}n8" if self.device.startswith(("ttyS", "ttyAMA")) else self.device
+
+
+class Scripts(Strict):
+    """The operator's own commands: `post` in the new system before the reboot, `firstboot` as root when it first runs."""
+
+    post: Commands = Field(default_factory=list)
+    firstboot: Commands = Field(default_factory=list)
+
+
+class CommonOptions(Strict):
+    """The unified options of a Linux install."""
+
+    refused: ClassVar[Mapping[str, str]] = {}
+    """Options of the unified model that this family can't do > why."""
+
+    hostname: Annotated[str, AfterValidator(_hostname)] | None = Field(
+        default=None, description="Without it the name that DHCP gives, else the OS's default"
+    )
+    domain: Annotated[str, AfterValidator(_domain)] | None = None
+    rootPassword: Password | None = Field(
+        default=None, repr=False, description="Plain text; only its hash is kept. Without password and hash root is locked"
+    )
+    rootPasswordHash: PasswordHash | None = Field(default=None, repr=False)
+    rootSshKeys: SshKeys = Field(default_factory=list, validation_alias=names("rootSshKeys", "rootSshKey"))
+    users: list[User] = Field(default_factory=list)
+    locale: Annotated[str, AfterValidator(_locale)] = "en_US.UTF-8"
+    keyboard: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[a-z0-9]+)?$")] = "us"
+    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    ntpServers: Annotated[list[Annotated[str, AfterValidator(_server)]], BeforeValidator(_listed)] = Field(
+        default_factory=list, validation_alias=names("ntpServers", "ntp")
+    )
+    dnsServers: Annotated[list[Annotated[str, AfterValidator(address)]], BeforeValidator(_listed)] = Field(default_factory=list)
+    dnsSearch: Annotated[list[Annotated[str, AfterValidator(_domain)]], BeforeValidator(_listed)] = Field(default_factory=list)
+    networkDevices: list[NetworkDevice] = Field(
+        default_factory=list, description="The installed system's interfaces; none: as the installer found them"
+    )
+    installInterface: Interface | None = Field(
+        default=None, description="Interface or MAC that the installer uses; default: the one that network-booted"
+    )
+    disk: Annotated[Disk, BeforeValidator(disk_choice)] | None = Field(
+        default=None, validation_alias=names("disk", "installDisk"), description="Without it the first fixed disk"
+    )
+    layout: Literal["auto", "plain", "lvm", "custom"] = Field(
+        default="auto", description="auto: custom if installPartitions is given, else plain"
+    )
+    installPartitions: Annotated[list[Partition], AfterValidator(check_partitions)] = Field(default_factory=list)
+    packages: list[Annotated[str, AfterValidator(_package)]] = Field(default_factory=list)
+    scripts: Scripts = Field(default_factory=Scripts)
+    onScriptFailure: Literal["report", "fail"] = Field(
+        default="report", description="What a failing command of scripts does to the install"
+    )
+    proxy: Annotated[str, AfterValidator(_proxy)] | None = Field(default=None, repr=False, validation_alias=names("proxy", "httpProxy"))
+    console: Annotated[Console, BeforeValidator(_port)] | None = Field(default=None, validation_alias=names("console", "comport"))
+    kernelArgs: KernelArguments = Field(default="", validation_alias=names("kernelArgs", "kargs"), description="For the installer's kernel")
+    targetKernelArgs: KernelArguments = Field(
+        default="",
+        validation_alias=names("targetKernelArgs", "grubLinuxAppend"),
+        description="For the installer's and the installed kernel",
+    )
+    repo: Annotated[str, AfterValidator(_url)] | None = Field(
+        default=None, description="Take packages from here instead of from pxed's own repository"
+    )
+    remoteLogging: bool = Field(default=True, description="The installer's log goes to pxed by syslog")
+    after: Literal["reboot", "poweroff", "halt"] = Field(default="reboot", description="What the node does when the installer ends")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _post_install_commands(cls, given: Any) -> Any:
+        """RackHD's ``postInstallCommands`` > ``scripts.post``."""
+        if not isinstance(given, Mapping) or "postInstallCommands" not in given:
+            return given
+        scripts = given.get("scripts") or {}
+        if not isinstance(scripts, Mapping) or scripts.get("post"):
+            raise ValueError("either postInstallCommands or scripts.post")
+        rest = {name: value for name, value in given.items() if name != "postInstallCommands"}
+        return {**rest, "scripts": {**scripts, "post": given["postInstallCommands"]}}
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.rootPassword is not None and self.rootPasswordHash is not None:
+            raise ValueError("either rootPassword or rootPasswordHash")
+        for kind, found in (
+            ("names", [user.name for user in self.users]),
+            ("uids", [user.uid for user in self.users if user.uid is not None]),
+        ):
+            if len(found) != len(set(found)):
+                raise ValueError(f"users with different {kind}")
+        if self.layout == "custom" and not self.installPartitions:
+            raise ValueError("installPartitions, since layout is custom")
+        if self.layout == "plain" and self.installPartitions:
+            raise ValueError("layout custom or lvm, since installPartitions is given")
+        return self
+
+    def sealed(self) -> Self:
+        """The same options with every password hashed and forgotten. Slow (see `accounts`): call it in a thread."""
+        root = {} if self.rootPassword is None else {"rootPassword": None, "rootPasswordHash": hashed(self.rootPassword)}
+        return self.model_copy(update={**root, "users": [user.sealed() for user in self.users]})
+
+    def stored(self) -> dict[str, Any]:
+        """Canonical JSON values, passwords as hashes; `sealed()` must have been called. Reads back into the same options."""
+        if self.rootPassword is not None or any(user.password is not None for user in self.users):
+            raise AssertionError("options are stored before they are sealed")
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def visible(options: Any) -> Any:
+    """Stored options without their secrets, for the API and the console; a proxy's password is masked."""
+    if isinstance(options, Mapping):
+        shown = {name: visible(value) for name, value in options.items() if name not in SECRETS}
+        return {**shown, "proxy": re.sub(r"//[^/@]*@", "//***@", shown["proxy"])} if isinstance(shown.get("proxy"), str) else shown
+    return [visible(value) for value in options] if isinstance(options, list | tuple) else options

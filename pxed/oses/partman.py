@@ -1,0 +1,47 @@
+"""Partitions > a recipe for debian-installer's partman-auto. Pure.
+
+Source: debian-installer's doc/devel/partman-auto-recipe.txt. One recipe is a row of ``MIN PRIORITY MAX FS specifiers .``; sizes are
+megabytes of 10^6 bytes; MAX -1 takes what is left. Words in braces need blanks around them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pxed.oses.disk import Partition
+
+NAME = "pxed"
+ESP_MB = 538
+BOOT_MB = 1000
+GROW_MINIMUM_MB = 500
+
+
+def expert_recipe(partitions: Sequence[Partition], *, uefi: bool, lvm: bool) -> str:
+    """The one logical line for ``partman-auto/expert_recipe``: what the firmware needs first, then `partitions` in their order."""
+    rows = [_row(ESP_MB, "free", "$iflabel{ gpt }", "$reusemethod{ }", "method{ efi }", "format{ }")] if uefi else []
+    if not uefi:
+        rows.append(_row(1, "free", "$iflabel{ gpt }", "$reusemethod{ }", "method{ biosgrub }"))
+    if lvm and not any(part.mountPoint == "/boot" for part in partitions):
+        rows.append(_file_system(Partition.model_validate({"mountPoint": "/boot", "size": BOOT_MB}), lvm=True))
+    rows += [_file_system(part, lvm=lvm) for part in partitions]
+    return f"{NAME} :: " + " ".join(rows)
+
+
+def _file_system(part: Partition, *, lvm: bool) -> str:
+    kind = {"swap": "linux-swap", "vfat": "fat32"}.get(part.fsType, part.fsType)
+    logical = lvm and part.mountPoint != "/boot"
+    words = ["$lvmok{ }"] if logical else (["$primary{ }", *(["$defaultignore{ }"] if lvm else [])] if part.mountPoint == "/boot" else [])
+    if part.mountPoint == "/boot":
+        words.append("$bootable{ }")
+    if part.fsType == "swap":
+        words += ["method{ swap }", "format{ }"]
+    else:
+        words += ["method{ format }", "format{ }", "use_filesystem{ }", f"filesystem{{ {kind} }}", f"mountpoint{{ {part.mountPoint} }}"]
+    if part.label:
+        words.append(f"label{{ {part.label} }}")
+    return _row(part.size, kind, *words)
+
+
+def _row(size: int | str, kind: str, *words: str) -> str:
+    numbers = f"{GROW_MINIMUM_MB} 10000 -1" if size == "grow" else f"{size} {size} {size}"
+    return " ".join([numbers, kind, *words, "."])

@@ -1,0 +1,140 @@
+"""Templates > text, escaped for the format the template is written in.
+
+This file's rules
+* A template's kind is in its name, before ``.j2``: ``boot.ipxe.j2`` is an iPXE script, ``late.sh.j2`` a shell script, ``x.preseed.j2``
+  a preseed file. Each kind has its own Jinja2 environment.
+* Whatever a template prints is escaped for its kind. `Written` marks text that already is; joining or formatting it loses the mark, so a
+  mistake shows as an escape too many, never as one too few. ``|sh`` in a preseed template quotes for the shell first and then checks the
+  result for preseed: formats nest.
+* A new format is one line in `KINDS`.
+* An undefined variable is an error (StrictUndefined). Templates are compiled once per process.
+
+`TemplateProblem` for everything a template can do wrong, with its name and line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+import pxed
+from pxed.errors import PxedError
+from pxed.oses import escape
+from pxed.oses.escape import Unwritable
+
+TEMPLATES = Path(pxed.__file__).parent / "templates"
+"""Where the packaged templates are: the folders `boot` and one per OS family."""
+
+
+class TemplateProblem(PxedError):
+    """A template cannot be rendered: unknown variable, value that its format cannot carry, syntax. Names template and line."""
+
+
+class Written(str):
+    """Text that is already escaped for the format `kind`."""
+
+    __slots__ = ("kind",)
+    kind: str
+
+    def __new__(cls, content: str, kind: str) -> Written:
+        made = super().__new__(cls, content)
+        made.kind = kind
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A text format: how one value is escaped in it and what it is called on the wire."""
+
+    name: str
+    escape: Callable[[Any], str]
+    content_type: str
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("ipxe", escape.ipxe, "text/plain; charset=utf-8"),
+        Kind("sh", escape.sh, "text/x-shellscript; charset=utf-8"),
+        Kind("preseed", escape.preseed, "text/plain; charset=utf-8"),
+        Kind("service", escape.preseed, "text/plain; charset=utf-8"),
+        Kind("json", escape.json_value, "application/json"),
+        Kind("txt", escape.plain, "text/plain; charset=utf-8"),
+    )
+}
+
+
+def kind_of(template: str) -> Kind:
+    """``debian/late.sh.j2`` > the kind ``sh``. TemplateProblem for a name without a known kind."""
+    parts = template.removesuffix(".j2").rsplit(".", 1)
+    kind = KINDS.get(parts[-1]) if template.endswith(".j2") and len(parts) == 2 else None
+    if kind is None:
+        raise TemplateProblem(f"{template}: the name must end with .KIND.j2, KIND one of {', '.join(sorted(KINDS))}")
+    return kind
+
+
+class Renderer:
+    """Renders the templates below `root`; one environment per kind, made when first needed. Safe to call from several threads."""
+
+    def __init__(self, root: Path = TEMPLATES) -> None:
+        self._loader = jinja2.FileSystemLoader(root)
+        self._environments: dict[str, jinja2.Environment] = {}
+
+    def render(self, template: str, context: Mapping[str, Any]) -> str:
+        """The text of `template` (path below the root). TemplateProblem names template and line, never a value."""
+        kind = kind_of(template)
+        environment = self._environments.get(kind.name) or self._environments.setdefault(kind.name, self._environment(kind))
+        try:
+            return environment.get_template(template).render(context)
+        except jinja2.TemplateNotFound as missing:
+            raise TemplateProblem(f"{template}: no such template {missing.name}") from None
+        except jinja2.TemplateSyntaxError as wrong:
+            raise TemplateProblem(f"{wrong.name or template}, line {wrong.lineno}: {wrong.message}") from None
+        except jinja2.UndefinedError as unknown:
+            raise TemplateProblem(f"{template}{_line(unknown)}: {unknown.message}") from None
+        except Unwritable as refused:
+            raise TemplateProblem(f"{template}{_line(refused)}: {refused}") from None
+
+    def _environment(self, kind: Kind) -> jinja2.Environment:
+        def finish(value: Any) -> str:
+            if isinstance(value, jinja2.Undefined):
+                str(value)  # StrictUndefined raises, and says which name
+            if isinstance(value, Written) and value.kind in (kind.name, "raw"):
+                return value
+            return kind.escape(value)
+
+        made = jinja2.Environment(
+            loader=self._loader,
+            undefined=jinja2.StrictUndefined,
+            autoescape=False,  # noqa: S701  (Jinja's own escaping knows HTML only; `finish` escapes for the template's kind)
+            finalize=finish,
+            keep_trailing_newline=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+            cache_size=-1,
+        )
+        for other in KINDS.values():
+            made.filters[other.name] = _marking(other.escape, other.name)
+        made.filters["echo"] = _marking(escape.echo, "ipxe")
+        made.filters["raw"] = _marking(escape.text, "raw")
+        return made
+
+
+def _marking(function: Callable[[Any], str], kind: str) -> Callable[[Any], Written]:
+    return lambda value: Written(function(value), kind)
+
+
+def _line(raised: BaseException) -> str:
+    """``, line N`` of the innermost template frame of `raised`'s traceback."""
+    found = ""
+    trace = raised.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.endswith(".j2"):
+            found = f", line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return found

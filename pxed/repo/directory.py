@@ -1,0 +1,55 @@
+"""A layer of a repository that is a directory on this host; and what an open file is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pxed.repo.disk import Disk
+from pxed.repo.rooted import open_regular, resolve
+
+READ_AHEAD = 8 << 20
+"""Bytes that the disk is asked for when a file is opened."""
+
+
+@dataclass(slots=True)
+class Opened:
+    """An open regular file with its validators; `modified` in UTC seconds. Whoever has it closes `fd` (-1: given away)."""
+
+    fd: int
+    name: str
+    size: int
+    modified: float
+    etag: bytes
+
+    def close(self) -> None:
+        """May be called twice."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def etag_of(info: os.stat_result) -> bytes:
+    """A strong entity tag: any write moves the modification time (nanoseconds)."""
+    return b'"%x-%x"' % (info.st_mtime_ns, info.st_size)
+
+
+def open_below(root: Path, name: str) -> Opened:
+    """Resolve, open, and have the disk begin to read. Blocking. NotFound as `pxed.repo.rooted.resolve`."""
+    fd, info = open_regular(resolve(root, name))
+    if info.st_size:
+        os.posix_fadvise(fd, 0, min(info.st_size, READ_AHEAD), os.POSIX_FADV_WILLNEED)
+    return Opened(fd, name, info.st_size, info.st_mtime, etag_of(info))
+
+
+class DirectoryLayer:
+    """The files below `root`, read when they are asked for: what an operator copies there is served at once."""
+
+    def __init__(self, root: Path, disk: Disk) -> None:
+        self.root = root
+        self._disk = disk
+
+    async def open(self, path: str, *, head: bool = False) -> Opened:  # noqa: ARG002  (a Layer)
+        """NotFound."""
+        return await self._disk.do(open_below, self.root, path)

@@ -1,0 +1,79 @@
+"""``/i/<token>/...``: what an installer asks for (answer files, hooks) and where it reports. The token is the permission.
+
+An unknown token and an ended install look the same from outside: 404 and one plain line.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.web.error import UnsupportedMethod
+
+from pxed.errors import NotFound
+from pxed.web import callback
+from pxed.web.request import Plain
+from pxed.web.rooms import Rooms
+
+NO_INSTALL = "no such install, or it has ended\n"
+SERVED = frozenset({"running", "parked"})
+"""A parked install is our fault, not the node's: its installer still gets its files."""
+_HOOKS = (".sh", ".py", ".ps1", ".cmd", ".bat")
+
+
+class InstallerFiles(Plain):
+    """Answer files, ``notify[/<phase>]`` (GET, POST, PUT) and ``progress``."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        super().__init__()
+        self._rooms = rooms
+
+    async def get(self, request: Any) -> None:
+        await self._route(request)
+
+    async def post(self, request: Any) -> None:
+        await self._route(request)
+
+    async def _route(self, request: Any) -> None:
+        token, *rest = [part.decode("utf-8", "replace") for part in request.postpath] or [""]
+        try:
+            if rest[:1] == ["notify"] and len(rest) <= 2 and request.method != b"HEAD":
+                await callback.notify(self._rooms, request, token, rest[1] if rest[1:] and rest[1] else None)
+            elif rest == ["progress"] and request.method != b"HEAD":
+                await callback.progress(self._rooms, request, token)
+            elif request.method in {b"POST", b"PUT"} or rest[:1] == ["notify"]:
+                raise UnsupportedMethod([b"GET"])
+            else:
+                self._file(request, token, "/".join(rest))
+        except NotFound:
+            request.reply(404, NO_INSTALL)
+        except UnsupportedMethod:
+            request.reply(405, "method not allowed\n")
+
+    def _file(self, request: Any, token: str, name: str) -> None:
+        rooms = self._rooms
+        install = rooms.engine.by_token(token)
+        node = rooms.inventory.get(install.node_id)
+        if node is None or install.state not in SERVED:
+            request.reply(404, NO_INSTALL)
+            return
+        rooms.inventory.note_address(node.mac, request.peer)
+        try:
+            rendered = rooms.catalog.file(install, node, rooms.urls(request.base, install.token), name)
+        except NotFound:
+            rooms.timeline.record(
+                "http.failed", f"{node.label} asked for {name[:80]!r}, which its install does not have", node=node.id, install=install.id
+            )
+            request.reply(404, "no such file\n")
+            return
+        request.setHeader(b"Cache-Control", b"no-store")
+        request.reply(200, rendered.body, rendered.content_type)
+        if request.method == b"GET":
+            self._served(install, node, name)
+
+    def _served(self, install: Any, node: Any, name: str) -> None:
+        hook = name.endswith(_HOOKS)
+        what = "the hook" if hook else "its answer file"
+        kind = "http.hook" if hook else "http.answer"
+        self._rooms.timeline.record(kind, f"{node.label} fetched {what} {name}", node=node.id, install=install.id)
+        if not hook and install.state == "running":
+            self._rooms.engine.progress(install.id, 5, "answer file fetched")

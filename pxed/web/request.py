@@ -1,0 +1,210 @@
+"""What our requests and our Site add to Twisted's: no tokens in the log, plain-text errors, coroutines as handlers, few connections."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.internet import error
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import resource, server
+from twisted.web.error import UnsupportedMethod
+
+from pxed.errors import Conflict, InvalidRequest, NotFound, PxedError, StorageUnavailable
+from pxed.repo.fetch import UpstreamFailed
+from pxed.web.channel import BODY, IDLE, Channel
+
+log = Logger()
+
+MAX_CONNECTIONS = 4000
+_ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
+_TOKEN = re.compile(r"^(/+i/+)[^/]+")
+
+
+def redact(path: bytes) -> str:
+    """The path as it may be logged: printable, bounded, an install's token replaced. Queries are never logged."""
+    text = path.split(b"?", 1)[0][:300].decode("ascii", "backslashreplace")
+    return _TOKEN.sub(r"\1***", "".join(c if c.isprintable() else "?" for c in text))
+
+
+def status_of(problem: BaseException) -> int:
+    """The HTTP status for an exception that crossed rooms; 500 is our own fault."""
+    for kind, code in ((NotFound, 404), (InvalidRequest, 422), (Conflict, 409), (StorageUnavailable, 503), (UpstreamFailed, 502)):
+        if isinstance(problem, kind):
+            return code
+    return 500
+
+
+class Request(server.Request):
+    """One request. `gone` once the client has left; `reply` is what handlers answer with."""
+
+    defaultContentType = b"text/plain; charset=utf-8"
+    _received = 0
+    channel: Any
+
+    @property
+    def gone(self) -> bool:
+        return bool(self._disconnected)
+
+    @property
+    def peer(self) -> str:
+        """The client's IP address."""
+        return str(getattr(self.client, "host", ""))
+
+    @property
+    def base(self) -> str:
+        """``http://10.0.0.1`` or ``http://10.0.0.1:8080``: the address that the client reached us on, no trailing slash."""
+        here = self.getHost()
+        host = f"[{here.host}]" if ":" in here.host else here.host
+        secure = self.isSecure()
+        port = "" if here.port == (443 if secure else 80) else f":{here.port}"
+        return f"{'https' if secure else 'http'}://{host}{port}"
+
+    def argument(self, name: str) -> str | None:
+        """The last value of a query argument."""
+        values = (self.args or {}).get(name.encode("ascii"))
+        return values[-1].decode("utf-8", "replace") if values else None
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self._received += len(data)
+        if self._received > BODY:
+            self.channel.refuse(413)
+        else:
+            super().handleContentChunk(data)
+
+    def process(self) -> None:
+        if not self.path.startswith(b"/") and self.path != b"*":
+            match = _ABSOLUTE.match(self.path)
+            if match is None:
+                self._head()
+                self.reply(400, "not a path\n")
+                return
+            self.path = self.path[match.end() :] or b"/"
+        if not self.uri.isascii():
+            self._head()
+            self.reply(400, "a URL is ASCII; anything else is percent-encoded\n")
+            return
+        super().process()
+
+    def _head(self) -> None:
+        self.prepath, self.postpath = [], []
+
+    def render(self, resrc: Any) -> None:
+        """Render `resrc`; its answer is bytes or NOT_DONE_YET. A method it lacks is 405 (501 if nobody has it)."""
+        try:
+            body = resrc.render(self)
+        except UnsupportedMethod as e:
+            known = self.method in {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"}
+            self.setHeader(b"Allow", b", ".join(sorted(e.allowedMethods)))
+            self.reply(405 if known else 501, "method not allowed\n")
+            return
+        if body is not server.NOT_DONE_YET:
+            self.reply(self.code, body)
+
+    def reply(self, code: int, body: bytes | str = b"", content_type: str | None = None) -> None:
+        """Answer in full and finish. A no-op if the client has left or was answered already."""
+        if self.gone or self.finished or self.startedWriting:
+            return
+        data = body.encode("utf-8") if isinstance(body, str) else body
+        self.setResponseCode(code)
+        if content_type is not None:
+            self.setHeader(b"Content-Type", content_type.encode("ascii"))
+        if code not in {204, 304}:
+            self.setHeader(b"Content-Length", b"%d" % len(data))
+        self.write(data)
+        self.finish()
+
+    def processingFailed(self, reason: Failure) -> None:
+        """Answer what went wrong in the caller's words, or, if it is our bug, log it and say no more."""
+        problem = reason.value or RuntimeError("no reason")
+        if reason.check(error.ConnectionLost, error.ConnectionDone, error.ConnectionAborted):
+            return
+        code = status_of(problem)
+        if code == 500:
+            log.failure("{method} {path} failed", reason, method=self.method.decode("ascii", "replace"), path=redact(self.uri))
+        if self.startedWriting and not self.gone and not self.finished:
+            self.channel.loseConnection()
+            return
+        if code == 503:
+            self.setHeader(b"Retry-After", b"5")
+        self.reply(code, f"{problem}\n" if isinstance(problem, PxedError) else "internal error\n")
+
+
+class Plain(resource.Resource):
+    """A resource that answers every path below it, by coroutines `get` and `post` where it has them. HEAD runs `get`.
+
+    A handler's exception becomes `Request.processingFailed`.
+    """
+
+    isLeaf = True
+
+    def render(self, request: Any) -> Any:
+        handler = self.handler(request.method)
+        if handler is None:
+            raise UnsupportedMethod(self.methods())
+        run(request, handler(request))
+        return server.NOT_DONE_YET
+
+    def handler(self, method: bytes) -> Callable[[Any], Awaitable[None]] | None:
+        name = {b"GET": "get", b"HEAD": "get", b"POST": "post", b"PUT": "post"}.get(method)
+        return getattr(self, name, None) if name else None
+
+    def methods(self) -> list[bytes]:
+        got = [b"GET", b"HEAD"] if hasattr(self, "get") else []
+        return [*got, *([b"POST", b"PUT"] if hasattr(self, "post") else [])]
+
+
+def run(request: Any, coroutine: Any) -> None:
+    """Run a handler's coroutine to its end, also when the client leaves before."""
+    Deferred.fromCoroutine(coroutine).addErrback(request.processingFailed)
+
+
+class NotHere(Plain):
+    """Every path that the tree does not know: 404 and one plain line."""
+
+    async def get(self, request: Any) -> None:
+        request.reply(404, "nothing here\n")
+
+    post = get
+
+
+class Site(server.Site):
+    """Our channel and request, an access log through twisted.logger, a ceiling for connections."""
+
+    def __init__(self, root: resource.Resource, *, reactor: Any) -> None:
+        super().__init__(root, requestFactory=Request, parsePOSTFormSubmission=False, reactor=reactor, timeout=IDLE)
+        self.connections = 0
+
+    def protocol(self) -> Channel:  # type: ignore[override]
+        return Channel()
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """A channel, or None (the connection is closed at once) beyond MAX_CONNECTIONS."""
+        if self.connections >= MAX_CONNECTIONS:
+            log.warn("Refused a connection from {peer}: {count} are open", peer=getattr(addr, "host", addr), count=self.connections)
+            return None
+        return super().buildProtocol(addr)
+
+    def startFactory(self) -> None:
+        """No log file, no clock of our own."""
+
+    def stopFactory(self) -> None:
+        """Nothing to close."""
+
+    def acceptableProtocols(self) -> list[bytes]:
+        return [b"http/1.1"]
+
+    def log(self, request: Any) -> None:
+        """One line per answered request, never a token or a query; bulk files only at debug level."""
+        bulk = request.code < 400 and request.path.startswith((b"/repo/", b"/b/"))
+        (log.debug if bulk else log.info)(
+            "{peer} {method} {path} {code} {length}",
+            peer=request.peer,
+            method=request.method.decode("ascii", "replace"),
+            path=redact(request.uri),
+            code=request.code,
+            length=request.sentLength,
+        )

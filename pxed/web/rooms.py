@@ -1,0 +1,37 @@
+"""What the web resources are given: the other rooms, the clock, the disk. Nothing else is global."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pxed.node.inventory import Inventory
+from pxed.node.model import Node
+from pxed.node.timeline import Timeline
+from pxed.repo.disk import Disk
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """`clock`: IReactorTime; `now`: UTC seconds; `urls(base, token)` makes a `pxed.oses.catalog.Urls`."""
+
+    inventory: Inventory
+    timeline: Timeline
+    engine: Any
+    catalog: Any
+    urls: Callable[[str, str], Any]
+    disk: Disk
+    clock: Any
+    now: Callable[[], float]
+
+    def node_at(self, address: str) -> Node | None:
+        """The node that used this IP address last."""
+        return self.inventory.by_address(address)
+
+    def install_on(self, node: Node | None) -> Any:
+        """The install that `node` is assigned, if it runs; else None."""
+        if node is None or node.boot.install is None:
+            return None
+        install = self.engine.get(node.boot.install)
+        return install if install.state == "running" else None

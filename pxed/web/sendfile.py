@@ -1,0 +1,292 @@
+"""Sends a stretch of an open file as a response body: by sendfile(2) under the transport where that is possible, else by copying.
+
+How the first works. HTTPChannel gets us as a push producer, the headers go through the transport's own buffer, then `doWrite` of this one
+transport is ours until the last byte: the reactor calls it whenever the socket takes more. It uses three private names of
+`twisted.internet.abstract.FileDescriptor`; `can_sendfile` looks for them, so that a Twisted without them only makes us slower.
+The reactor never waits for the disk: before a chunk of the file is sent, a byte at either end is read with RWF_NOWAIT; if a page is not
+in memory, sending pauses while a thread reads ahead (a file system without RWF_NOWAIT, such as tmpfs, counts as memory).
+
+Rules: whoever calls `send` gives the descriptor away; it is closed exactly once, after the last thread that uses it. Content-Length is
+promised before, so a file that turns out shorter aborts the connection. Nobody who takes no byte for `STALL` seconds keeps a descriptor.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.internet import error, main, tcp
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pxed.repo.disk import Disk
+
+CHUNK = 1 << 20
+"""Bytes per turn of the reactor: what one client may take before the others get theirs."""
+WINDOW = 8 << 20
+"""Bytes asked of the disk ahead of the socket."""
+COPY = 1 << 18
+"""Bytes per read where we copy."""
+STALL = 60.0
+"""Seconds without progress after which the client counts as gone."""
+
+_NO_SENDFILE = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EOVERFLOW}
+
+log = Logger()
+
+
+def can_sendfile(transport: object) -> bool:
+    """Whether `transport` is a plain TCP connection whose private names are those that we know."""
+    return (
+        isinstance(transport, tcp.Connection)
+        and not getattr(transport, "TLS", False)
+        and hasattr(os, "sendfile")
+        and isinstance(getattr(transport, "_tempDataBuffer", None), list)
+        and isinstance(getattr(transport, "dataBuffer", None), bytes)
+    )
+
+
+async def send(request: Any, fd: int, start: int, length: int, *, disk: Disk, clock: Any) -> int:
+    """Send ``length`` bytes from ``start``; the headers, Content-Length among them, are set but not written. Takes `fd` over.
+
+    Returns the bytes sent, `length`, with the request ready for `finish`. Raises ConnectionLost if the client went, stalled, or the file
+    was shorter; the request is dead then.
+    """
+    if request.gone:
+        os.close(fd)
+        raise error.ConnectionLost()
+    transport = request.channel.transport
+    body = Body(request, fd, start, length, disk=disk, clock=clock)
+    try:
+        if can_sendfile(transport):
+            await _BySendfile(body, transport).run()
+        if body.left:
+            await body.copy()
+        return length
+    finally:
+        body.close()
+
+
+@implementer(IPushProducer)
+class Body:
+    """What is left to send, the descriptor, the stall timer; and the copying way. As a producer: pausable, told when the client goes."""
+
+    def __init__(self, request: Any, fd: int, start: int, length: int, *, disk: Disk, clock: Any) -> None:
+        self.request, self.fd, self.offset, self.left, self.disk = request, fd, start, length, disk
+        self._clock = clock
+        self._seen = length
+        self._gone: Failure | None = None
+        self._wake: Deferred[None] | None = None
+        self._paused = False
+        self._in_thread = False
+        self._closed = False
+        self._waiting_for_file = False
+        self.on_gone: Any = None
+        self._stall = clock.callLater(STALL, self._check_progress)
+        request.registerProducer(self, True)
+
+    def took(self, count: int) -> None:
+        """`count` more bytes have left (or are in the transport's buffer)."""
+        self.offset += count
+        self.left -= count
+
+    async def read(self, work: Any, *args: Any) -> Any:
+        """`work(fd, *args)` in a thread; the descriptor outlives it."""
+        self._in_thread = True
+        try:
+            return await self.disk.do(work, self.fd, *args)
+        finally:
+            self._in_thread = False
+            if self._closed:
+                os.close(self.fd)
+
+    async def copy(self) -> None:
+        """Read in a thread, write through the transport. ConnectionLost as `send`."""
+        await self._copy(None)
+
+    async def follow(self, grown: Callable[[int], Awaitable[int]]) -> None:
+        """As `copy`, of a file that still grows: ``await grown(offset)`` is how long it is, as soon as that is more than `offset`."""
+        await self._copy(grown)
+
+    async def _copy(self, grown: Callable[[int], Awaitable[int]] | None) -> None:
+        while self.left:
+            await self._writable()
+            most = min(COPY, self.left)
+            if grown is not None:
+                self._waiting_for_file = True
+                most = min(most, await grown(self.offset) - self.offset)
+                self._waiting_for_file = False
+                self._raise_if_gone()
+            data = await self.read(os.pread, most, self.offset)
+            self._raise_if_gone()
+            if not data:
+                self.abort("the file is shorter than promised")
+                self._raise_if_gone()
+            self.request.write(data)
+            self.took(len(data))
+        self._raise_if_gone()
+
+    def abort(self, why: str) -> None:
+        """Drop the connection: what was promised can't be kept."""
+        if self._gone is None:
+            log.warn("Dropped a client in the middle of a file, {left} bytes before its end: {why}", left=self.left, why=why)
+            transport = self.request.channel.transport if self.request.channel else None
+            self.stopProducing()
+            if transport is not None:
+                transport.abortConnection() if hasattr(transport, "abortConnection") else transport.loseConnection()
+
+    def close(self) -> None:
+        """Give up descriptor, timer and producer. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._stall.active():
+            self._stall.cancel()
+        if self._gone is None and self.request.channel is not None:
+            self.request.unregisterProducer()
+        if not self._in_thread:
+            os.close(self.fd)
+
+    async def _writable(self) -> None:
+        self._raise_if_gone()
+        if self._paused:
+            self._wake = Deferred()
+            await self._wake
+            self._raise_if_gone()
+
+    def _raise_if_gone(self) -> None:
+        if self._gone is not None:
+            self._gone.raiseException()
+
+    def _check_progress(self) -> None:
+        if self.left == self._seen and not self._waiting_for_file:
+            self.abort(f"no progress for {STALL:.0f} s")
+            return
+        self._seen = self.left
+        self._stall = self._clock.callLater(STALL, self._check_progress)
+
+    # IPushProducer
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        self._woken()
+
+    def stopProducing(self) -> None:
+        """The client went."""
+        if self._gone is None:
+            self._gone = Failure(error.ConnectionLost())
+            if self.on_gone is not None:
+                self.on_gone(self._gone)
+            self._woken()
+
+    def _woken(self) -> None:
+        wake, self._wake = self._wake, None
+        if wake is not None:
+            wake.callback(None)
+
+
+class _BySendfile:
+    """Owns the transport's `doWrite` until the last byte, the client's end, or a file system that can't."""
+
+    def __init__(self, body: Body, transport: Any) -> None:
+        self._body = body
+        self._transport = transport
+        self._hook = self._do_write
+        self._done: Deferred[None] = Deferred()
+        self._warm_until = body.offset
+        self._reading = False
+        body.on_gone = self._end
+
+    async def run(self) -> None:
+        """Returns when all is sent, or early (`body.left` > 0) if sendfile can't read this file. ConnectionLost as `send`."""
+        self._body.request.write(b"")
+        self._transport.doWrite = self._hook
+        self._transport.startWriting()
+        await self._done
+
+    def _do_write(self) -> Any:
+        """What the reactor calls when the socket takes data: None to go on, a connection error to end."""
+        transport, body = self._transport, self._body
+        if transport.dataBuffer or transport._tempDataBuffer:
+            result = type(transport).doWrite(transport)
+            if result is not None or transport.dataBuffer or transport._tempDataBuffer:
+                return result
+            transport.startWriting()
+        if self._reading or not self._warm():
+            transport.stopWriting()
+            return None
+        try:
+            sent = os.sendfile(transport.fileno(), body.fd, body.offset, min(self._warm_until - body.offset, body.left))
+        except BlockingIOError:
+            return None
+        except OSError as e:
+            if e.errno not in _NO_SENDFILE:
+                return main.CONNECTION_LOST
+            self._end()
+            return None
+        body.took(sent)
+        body.request.sentLength += sent
+        if not sent:
+            body.abort("the file is shorter than promised")
+        elif not body.left:
+            self._end()
+        return None
+
+    def _warm(self) -> bool:
+        body = self._body
+        if body.offset < self._warm_until:
+            return True
+        step = min(CHUNK, body.left)
+        if not (_in_memory(body.fd, body.offset) and _in_memory(body.fd, body.offset + step - 1)):
+            self._reading = True
+            Deferred.fromCoroutine(self._read_ahead(step)).addErrback(lambda f: log.failure("Reading ahead failed", f))
+            return False
+        self._warm_until = body.offset + step
+        return True
+
+    async def _read_ahead(self, step: int) -> None:
+        body = self._body
+        start = body.offset
+        try:
+            await body.read(_warm_up, start, step, body.left)
+        except OSError as e:
+            body.abort(f"the disk failed: {e.strerror}")
+        self._reading = False
+        self._warm_until = start + step
+        if not self._done.called:
+            self._transport.startWriting()
+
+    def _end(self, failure: Failure | None = None) -> None:
+        if self._done.called:
+            return
+        if self._transport.__dict__.get("doWrite") is self._hook:
+            del self._transport.doWrite
+        if failure is not None:
+            self._done.errback(failure)
+            return
+        self._transport.stopWriting()
+        self._done.callback(None)
+
+
+def _in_memory(fd: int, offset: int) -> bool:
+    """Whether reading this byte needs no disk. True where the file system can't say."""
+    try:
+        os.preadv(fd, [bytearray(1)], offset, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _warm_up(fd: int, start: int, step: int, left: int) -> None:
+    """Have the disk work on the window, wait for its first `step` bytes."""
+    os.posix_fadvise(fd, start, min(WINDOW, left), os.POSIX_FADV_WILLNEED)
+    os.pread(fd, step, start)

@@ -1,0 +1,77 @@
+"""The whole URL tree, on one screen. TCP 80, plain HTTP: firmware and installers speak nothing else before they have a root certificate.
+
+/health                     is the appliance up?                                                    anybody
+/p/<mac>                    boot profile: the iPXE script of a node                                 boot.Profiles
+/autoexec.ipxe              leads an iPXE without a script to its profile                           boot.Autoexec
+/b/<path>                   boot programs (tftproot), for UEFI HTTP Boot and iPXE                   files.FileTree
+/i/<token>/<file>           answer files and hooks of one install                                   installer.InstallerFiles
+/i/<token>/notify[/<phase>] what the node has to say: GET, POST or PUT; form, JSON or text          callback.notify
+/i/<token>/progress         how far it says it is: ?percent=&text=                                  callback.progress
+/repo/<name>/<path>         installer files and packages                                            repositories.Repositories
+/api/v1/...                 the operator's API (bearer token), server-sent events                   api.make_api
+anything else               404, one plain line
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from twisted.web.resource import Resource
+
+from pxed.oses.catalog import Urls
+from pxed.repo.disk import Disk
+from pxed.web.boot import Autoexec, Profiles
+from pxed.web.files import FileTree
+from pxed.web.installer import InstallerFiles
+from pxed.web.repositories import Repositories
+from pxed.web.request import NotHere, Plain, Site
+from pxed.web.rooms import Rooms
+from pxed.web.traffic import Traffic
+
+
+class Health(Plain):
+    """200 and one word while the event loop turns; details need the API's token."""
+
+    async def get(self, request: Any) -> None:
+        request.reply(200, "ok\n")
+
+
+class Root(Resource):
+    """The first segment of every path."""
+
+    def getChild(self, _path: bytes, _request: Any) -> Resource:
+        return NotHere()
+
+
+def make_site(
+    *,
+    inventory: Any,
+    timeline: Any,
+    engine: Any,
+    catalog: Any,
+    repositories: Mapping[str, Any],
+    tftproot: Path,
+    settings: Any,
+    api_token: str,
+    reactor: Any,
+    now: Callable[[], float],
+    health: Callable[[], Mapping[str, Any]],
+) -> Site:
+    """The factory to listen with. Opens nothing and starts nothing; may be called more than once."""
+    disk = Disk(reactor)
+    urls = partial(Urls, syslog_port=settings.ports.syslog)
+    rooms = Rooms(inventory, timeline, engine, catalog, urls, disk, reactor, now)
+    root = Root()
+    for name, resource in (
+        (b"health", Health()),
+        (b"p", Profiles(rooms)),
+        (b"autoexec.ipxe", Autoexec()),
+        (b"b", FileTree(tftproot, disk=disk, clock=reactor)),
+        (b"i", InstallerFiles(rooms)),
+        (b"repo", Repositories(rooms, repositories, Traffic(rooms))),
+    ):
+        root.putChild(name, resource)
+    return Site(root, reactor=reactor)

@@ -1,1 +1,1 @@
-"""Benchmarks: each program runs the peer beside pxed in the same minute, interleaved, and prints medians and ratios. `make bench` runs them all."""
+"""Benchmarks: each program runs the peer beside pxed in the same minute, interleaved, and prints medians and ratios (`make bench`)."""

@@ -38,14 +38,13 @@ class Ports(_Section):
 
 
 class TftpSettings(_Section):
-    """Limits of the TFTP server; `blksize_max` in bytes, `timeout` in seconds."""
+    """Limits of the TFTP server: bytes, blocks, seconds. The MTU lowers `blksize_max` further; `window_max` 1 turns windows off."""
 
     max_transfers: Annotated[int, Field(ge=1, le=100_000)] = 2000
-    per_client: Annotated[int, Field(ge=1, le=1000)] = 16
-    blksize_max: Annotated[int, Field(ge=512, le=65464)] = 1468
-    windowsize_max: Annotated[int, Field(ge=1, le=65535)] = 64
-    timeout: Annotated[float, Field(gt=0, le=255)] = 1.0
-    retries: Annotated[int, Field(ge=1, le=50)] = 6
+    per_client: Annotated[int, Field(ge=1, le=10_000)] = 16
+    blksize_max: Annotated[int, Field(ge=512, le=65464)] = 65464
+    window_max: Annotated[int, Field(ge=1, le=65535)] = 64
+    idle_timeout: Annotated[float, Field(gt=0, le=600)] = 30.0
     cache_bytes: Annotated[int, Field(ge=1 << 20)] = 64 << 20
 
 

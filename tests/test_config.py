@@ -1,0 +1,83 @@
+"""Settings: every error names file, key and what was expected; secrets of the appliance are its own."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pxed.config import Settings, load, prepare_state
+from pxed.errors import ConfigError, HostProblem
+
+
+def test_defaults_are_the_well_known_ports() -> None:
+    settings = load()
+    assert (settings.ports.http, settings.ports.dhcp, settings.ports.pxe, settings.ports.tftp, settings.ports.syslog) == (
+        80,
+        67,
+        4011,
+        69,
+        514,
+    )
+    assert settings.boot_root == Path("/var/lib/pxed/tftproot")
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("ports = {http = 70000}", "ports.http"),
+        ("[tftp]\nper_client = 0", "tftp.per_client"),
+        ("colour = 'blue'", "colour"),
+        ("[dhcp]\nunknown = 'install'", "dhcp.unknown"),
+        ("[[repository]]\nname = 'Debian!'\nlayers = ['apt']", "repository.0.name"),
+        ("[[repository]]\nname = 'debian'\nlayers = ['mirror']", "repository.0.layers"),
+        ("address = 'fe80::1'", "address"),
+    ],
+)
+def test_a_wrong_value_names_file_and_key(tmp_path: Path, text: str, key: str) -> None:
+    file = tmp_path / "pxed.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    assert caught.value.key == key
+    assert str(file) in str(caught.value)
+
+
+def test_no_toml_and_no_file_are_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "pxed.toml"
+    with pytest.raises(ConfigError, match="can't be read"):
+        load(file)
+    file.write_text("ports = ")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load(file)
+
+
+def test_two_repositories_of_one_name_are_refused() -> None:
+    twice: list[dict[str, Any]] = [{"name": "a", "layers": ["/srv"]}] * 2
+    with pytest.raises(ConfigError, match="there twice"):
+        load(None, {"repository": twice})
+
+
+def test_the_command_line_wins_key_by_key(tmp_path: Path) -> None:
+    file = tmp_path / "pxed.toml"
+    file.write_text("[ports]\nhttp = 8080\ntftp = 6969")
+    settings = load(file, {"ports": {"http": "8081"}})
+    assert (settings.ports.http, settings.ports.tftp) == (8081, 6969)
+
+
+def test_the_token_is_made_once_and_only_root_reads_it(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path / "state")
+    token = prepare_state(settings)
+    assert len(token) >= 40
+    settings.token_file.chmod(0o644)
+    assert prepare_state(settings) == token
+    assert stat.S_IMODE(settings.token_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(settings.state_dir.stat().st_mode) == 0o700
+
+
+def test_a_state_directory_that_can_not_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HostProblem, match="state directory"):
+        prepare_state(Settings(state_dir=tmp_path / "file" / "state"))

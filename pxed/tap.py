@@ -1,0 +1,293 @@
+"""The table of services: the only module that joins rooms and imports the reactor.
+
+`twistd -n pxed --interface IF` and `pxed up` both end here. Ports are bound in `privilegedStartService`, so that twistd may drop privileges
+behind it; nothing is read from them before the store is open and every running install has been resumed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from twisted.application import service
+from twisted.internet import defer
+from twisted.internet.error import CannotListenError
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python import usage
+from twisted.python.failure import Failure
+
+from pxed import __version__
+from pxed.config import Settings, load, prepare_state
+from pxed.dhcp.responder import Responder
+from pxed.errors import HostProblem, PxedError
+from pxed.lateness import Lateness
+from pxed.node.inventory import Inventory
+from pxed.node.model import Node
+from pxed.node.timeline import Timeline
+from pxed.oses.catalog import Catalog
+from pxed.oses.debian_progress import progress
+from pxed.repo.bootprograms import BootPrograms, scan
+from pxed.repo.repository import make_repositories
+from pxed.store import Store
+from pxed.syslog import SyslogReceiver
+from pxed.tftp import TftpService, TransferEvent
+from pxed.web.site import make_site
+from pxed.workflow.engine import Engine
+
+RESCAN_EVERY = 30.0
+"""Seconds between two looks at the directory of boot programs."""
+
+log = Logger()
+
+
+class Options(usage.Options):
+    """Command-line options of the twistd plugin; what they leave out comes from the configuration file, else from defaults."""
+
+    synopsis = "[options]"
+    longdesc = "An OS-provisioning appliance: proxy-DHCP, TFTP, HTTP and syslog beside a DHCP server that it does not own."
+    optParameters: ClassVar[list[list[Any]]] = [  # type: ignore[misc]
+        ["config", "c", None, "TOML file with the settings"],
+        ["address", "a", None, "IPv4 address in offers and URLs (default: the interface's own)"],
+        ["state-dir", None, None, "where database, token and caches live (default /var/lib/pxed)"],
+        ["tftproot", None, None, "directory of boot programs (default STATE_DIR/tftproot)"],
+        ["http-port", None, None, "TCP port of profiles, files, API (default 80)"],
+        ["dhcp-port", None, None, "UDP port of the DHCP server side (default 67; labs only)"],
+        ["pxe-port", None, None, "UDP port of the PXE service (default 4011; labs only)"],
+        ["tftp-port", None, None, "UDP port of TFTP (default 69; labs only)"],
+        ["syslog-port", None, None, "UDP port of the syslog receiver (default 514)"],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["interfaces"] = []
+        self["repositories"] = []
+
+    def opt_interface(self, name: str) -> None:
+        """Serve this interface; may be given several times (default: every interface with an IPv4 address)."""
+        self["interfaces"].append(name)
+
+    opt_i = opt_interface
+
+    def opt_repository(self, text: str) -> None:
+        """NAME=LAYER[,LAYER...]: a tree of installer files; a layer is a directory, an http(s) URL, or 'apt' (this host's mirror)."""
+        name, sep, layers = text.partition("=")
+        if not sep or not layers:
+            raise usage.UsageError(f"--repository wants NAME=LAYER[,LAYER...], not {text!r}")
+        self["repositories"].append({"name": name, "layers": layers.split(",")})
+
+    def settings(self) -> Settings:
+        """The validated settings. ConfigError as `pxed.config.load`."""
+        over: dict[str, Any] = {}
+        if self["interfaces"]:
+            over["interfaces"] = self["interfaces"]
+        if self["repositories"]:
+            over["repository"] = self["repositories"]
+        for option, key in (("address", "address"), ("state-dir", "state_dir"), ("tftproot", "tftproot")):
+            if self[option] is not None:
+                over[key] = self[option]
+        ports = {name: self[f"{name}-port"] for name in ("http", "dhcp", "pxe", "tftp", "syslog") if self[f"{name}-port"] is not None}
+        if ports:
+            over["ports"] = ports
+        return load(Path(self["config"]) if self["config"] else None, over)
+
+    def postOptions(self) -> None:
+        try:
+            self["settings"] = self.settings()
+        except PxedError as e:
+            raise usage.UsageError(str(e)) from e
+
+
+class Appliance(service.MultiService):
+    """All of pxed as one service. Nothing is read from a port before `_begin` has opened the store and resumed the installs."""
+
+    def __init__(
+        self, settings: Settings, reactor: Any, *, now: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self._reactor = reactor
+        self._started = monotonic()
+        self._monotonic = monotonic
+        self.store = Store(settings.database_url, reactor=reactor)
+        self.timeline = Timeline(now=now, store=self.store)
+        self.inventory = Inventory(now=now, store=self.store, timeline=self.timeline)
+        self.catalog = Catalog()
+        self.engine = Engine(
+            store=self.store, inventory=self.inventory, timeline=self.timeline, recipes=self.catalog.recipes, clock=reactor, now=now
+        )
+        self.lateness = Lateness(reactor, monotonic)
+        self._programs = BootPrograms([])
+        self.dhcp = Responder(
+            reactor=reactor, inventory=self.inventory, timeline=self.timeline, programs=lambda: self._programs, settings=settings, now=now
+        )
+        self.tftp = TftpService(
+            reactor=reactor, root=settings.boot_root, on_event=self._transferred, settings=settings.tftp, port=settings.ports.tftp
+        )
+        self.syslog = SyslogReceiver(
+            reactor=reactor, inventory=self.inventory, timeline=self.timeline, port=settings.ports.syslog, on_line=self._installer_line
+        )
+        self.http: Any = None
+        self._now = now
+        self._doors = (self.dhcp, self.tftp, self.syslog)
+
+    # ---- start and stop -------------------------------------------------------------------------------------------------------
+    def privilegedStartService(self) -> None:
+        """Bind every port. HostProblem in one sentence ends the process with status 2."""
+        super().privilegedStartService()
+        try:
+            self._token = prepare_state(self.settings)
+            for door in self._doors:
+                door.privilegedStartService()
+            self.http = self._listen_http()
+        except PxedError as e:
+            self._refuse(e)
+
+    def startService(self) -> None:
+        super().startService()
+        if self.http is None:
+            self.privilegedStartService()
+        begun = defer.Deferred.fromCoroutine(self._begin())
+        begun.addErrback(self._could_not_begin)
+
+    async def _begin(self) -> None:
+        await self.store.open()
+        await self.timeline.load()
+        await self.inventory.load()
+        self._programs = await self._in_thread(scan, self.settings.boot_root)
+        await self.engine.start()
+        for door in self._doors:
+            door.startService()
+        self.lateness.start()
+        self.http.startReading()
+        self._rescan()
+        await self._in_thread(self._write_endpoint)
+        log.info(
+            "pxed {version} serves {interfaces}; {nodes} nodes known, {installs} installs resumed",
+            version=__version__,
+            interfaces=", ".join(self.settings.interfaces) or "every interface",
+            nodes=len(self.inventory.all()),
+            installs=sum(install.state == "running" for install in self.engine.all()),
+        )
+
+    def _could_not_begin(self, failure: Failure) -> None:
+        """The store can't be opened, or a bug: say it and end with status 2 (twistd itself would end with 0)."""
+        if failure.check(PxedError):
+            print(f"pxed: {failure.value}", file=sys.stderr, flush=True)
+        else:
+            log.failure("pxed could not start", failure)
+        self._reactor.addSystemEventTrigger("after", "shutdown", os._exit, 2)
+        self._reactor.stop()
+
+    def _refuse(self, error: PxedError) -> None:
+        print(f"pxed: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(2) from error
+
+    async def _stop(self) -> None:
+        """Doors first, then the installs, then what they write to."""
+        self.lateness.stop()
+        await defer.maybeDeferred(self.http.stopListening)
+        for door in self._doors:
+            if door.running:
+                await defer.maybeDeferred(door.stopService)
+        await self.engine.stop()
+        await self.timeline.flush()
+        await self.store.close()
+
+    def stopService(self) -> defer.Deferred[None]:
+        super().stopService()
+        return defer.Deferred.fromCoroutine(self._stop())
+
+    # ---- what joins the rooms ---------------------------------------------------------------------------------------------------
+    def _listen_http(self) -> Any:
+        site = make_site(
+            inventory=self.inventory,
+            timeline=self.timeline,
+            engine=self.engine,
+            catalog=self.catalog,
+            repositories=make_repositories(self.settings, reactor=self._reactor, now=self._now),
+            tftproot=self.settings.boot_root,
+            settings=self.settings,
+            api_token=self._token,
+            reactor=self._reactor,
+            now=self._now,
+            health=self.health,
+        )
+        try:
+            port = self._reactor.listenTCP(self.settings.ports.http, site, backlog=4096)
+        except CannotListenError as e:
+            raise HostProblem(
+                f"HTTP can't listen on TCP port {self.settings.ports.http}: {e.socketError.strerror}",
+                f"`ss -ltnp 'sport = :{self.settings.ports.http}'` names who holds it; or choose another with --http-port",
+            ) from e
+        port.stopReading()  # connections wait in the backlog until the store is open
+        return port
+
+    def health(self) -> dict[str, Any]:
+        """What `/api/v1/health` says beside status and version: JSON values only."""
+        return {
+            "uptime": round(self._monotonic() - self._started, 1),
+            "store": "ok" if self.store.healthy else "failing",
+            "services": {
+                "dhcp": dict(self.dhcp.counters),
+                "tftp": {"active": self.tftp.active, **self.tftp.counters()},
+                "boot_programs": [program.path for program in self._programs.all()],
+            },
+            "interfaces": list(self.settings.interfaces),
+            "lateness": self.lateness.figures(),
+        }
+
+    def _transferred(self, event: TransferEvent) -> None:
+        node = self.inventory.by_address(event.peer_ip)
+        if node is None:
+            return
+        text = {
+            "request": f"{node.label} asks for {event.file} by TFTP",
+            "sent": f"{node.label} has {event.file} ({event.bytes} bytes in {event.seconds:.1f} s)",
+            "failed": f"{event.file} did not reach {node.label} by TFTP: {event.reason}",
+        }[event.outcome]
+        self.timeline.record(
+            f"tftp.{event.outcome}",
+            text,
+            node=node.id,
+            install=node.boot.install,
+            data={"file": event.file, "bytes": event.bytes, "seconds": round(event.seconds, 3)},
+        )
+
+    def _installer_line(self, node: Node, program: str, text: str) -> None:
+        """A syslog line of an installing node moves its progress."""
+        if node.boot.kind == "installer" and node.boot.install is not None:
+            seen = progress(program, text)
+            if seen is not None:
+                self.engine.progress(node.boot.install, *seen)
+
+    def _rescan(self) -> None:
+        """Look for new boot programs twice a minute, in a thread: what the operator drops there is offered without a restart."""
+
+        def again(found: BootPrograms) -> None:
+            self._programs = found
+
+        looked = self._in_thread(scan, self.settings.boot_root)
+        looked.addCallbacks(again, lambda failure: log.failure("Boot programs can't be read", failure))
+        looked.addBoth(lambda _: self._reactor.callLater(RESCAN_EVERY, self._rescan) if self.running else None)
+
+    def _write_endpoint(self) -> None:
+        """Where the CLI finds us, for whoever may read the state directory."""
+        text = json.dumps({"url": f"http://127.0.0.1:{self.settings.ports.http}", "pid": os.getpid()})
+        self.settings.endpoint_file.write_text(text + "\n", encoding="ascii")
+
+    def _in_thread(self, work: Callable[..., Any], *args: Any) -> defer.Deferred[Any]:
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work, *args)
+
+
+def makeService(options: Options) -> service.IService:
+    """What twistd calls: opens, binds and waits for nothing."""
+    from twisted.internet import reactor
+
+    appliance: service.IService = Appliance(options["settings"], reactor)
+    return appliance

@@ -1,7 +1,7 @@
 """One fake node: DISCOVER, 4011, TFTP, DISCOVER as iPXE, profile, initrd; a state machine without a loop of its own.
 
-The driver calls `begin`, `answered` (DHCP), `readable` and `writable` (its own sockets) and `tick` (timers); the node calls the driver's `Wire`
-to send and to register sockets. Times are seconds of one monotonic clock.
+The driver calls `begin`, `answered` (DHCP), `readable` and `writable` (its own sockets) and `tick` (timers); the node calls the driver's
+`Wire` to send and to register sockets. Times are seconds of one monotonic clock.
 """
 
 from __future__ import annotations

@@ -1,0 +1,119 @@
+"""`pxed bench`: a boot storm of fake nodes that speak real packets, against the appliance on this host."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from fcntl import ioctl
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from pxed.cli.invocation import json_option
+from pxed.cli.output import console, print_json, print_table, size
+from pxed.cli.storm.driver import Storm, Summary
+from pxed.cli.storm.node import PHASES
+from pxed.errors import HostProblem, InvalidRequest
+
+_SIOCGIFADDR = 0x8915
+MOST_NODES = 20_000
+
+
+@click.command()
+@click.option(
+    "--interface", "-i", required=True, metavar="IF", help="Where the fake nodes are plugged in: an interface in the appliance's segment."
+)
+@click.option("--nodes", "-n", type=click.IntRange(1, MOST_NODES), default=100, show_default=True, help="Machines that boot.")
+@click.option("--at-once", type=click.IntRange(1, 2000), default=100, show_default=True, help="How many boot at the same time.")
+@click.option("--seconds", type=click.FloatRange(1, 600), default=60.0, show_default=True, help="Give up after this time.")
+@click.option("--elsewhere", is_flag=True, help="The appliance is another host (its network sees the storm).")
+@click.option("--i-run-that-network", is_flag=True, help="Said twice on purpose: both switches are needed for a target outside this host.")
+@json_option
+def bench(interface: str, nodes: int, at_once: int, seconds: float, elsewhere: bool, i_run_that_network: bool, as_json: bool) -> None:
+    """Boot many machines that don't exist, and see how long they take.
+
+    Each fake node does what UEFI firmware and iPXE do: DISCOVER, the PXE service on 4011, its boot program by TFTP, DISCOVER as iPXE, the
+    boot profile, and the initial RAM disk that the profile names. Their MAC addresses are 02:70:78:00:00:00 and up: nodes that nobody
+    armed get no offer, so arm them first (with a test install each); nothing is ever written to a disk.
+
+    Every packet goes to a network namespace or loopback of this host unless you say --elsewhere and --i-run-that-network.
+
+    \b
+    Examples:
+      pxed bench -i lab0 --nodes 200
+      pxed bench -i lab0 --nodes 1000 --at-once 200 --json
+    """
+    if elsewhere != i_run_that_network:
+        raise InvalidRequest("a storm outside this host needs both --elsewhere and --i-run-that-network", field="--elsewhere")
+    if not elsewhere and not _virtual(interface):
+        raise HostProblem(
+            f"{interface} leads to a network outside this host, whose machines would see {nodes} fake ones",
+            "Use a veth, bridge, dummy or loopback interface; or say --elsewhere --i-run-that-network if that network is yours",
+        )
+    storm = Storm(interface, _address(interface), nodes=nodes, at_once=at_once, node_seconds=min(30.0, seconds), total_seconds=seconds)
+    if as_json:
+        summary = storm.run()
+        print_json(_tree(summary))
+    else:
+        columns = (TextColumn("booting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+            task = bar.add_task("nodes", total=nodes)
+            summary = storm.run(lambda done, _total: bar.update(task, completed=done))
+        _print(summary)
+    if summary.passed < nodes:
+        raise SystemExit(1)
+
+
+def _virtual(interface: str) -> bool:
+    """Whether `interface` ends on this host: it has no hardware behind it, nor has any interface below it (bridge port, VLAN's parent)."""
+    place = Path("/sys/class/net") / interface
+    if not place.is_dir():
+        raise HostProblem(f"there is no interface {interface} here", "`ip -br link` lists them")
+    below = [link.name.removeprefix("lower_") for link in place.glob("lower_*")]
+    return "/virtual/" in str(place.resolve()) and all(_virtual(name) for name in below)
+
+
+def _address(interface: str) -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            answer = ioctl(sock, _SIOCGIFADDR, struct.pack("256s", interface.encode()[:15]))
+        except OSError as e:
+            raise HostProblem(f"{interface} has no IPv4 address", f"Give it one: `ip addr add 10.0.0.9/24 dev {interface}`") from e
+    return socket.inet_ntoa(answer[20:24])
+
+
+def _tree(summary: Summary) -> dict[str, Any]:
+    phases = {
+        name: {
+            "passed": len(summary.phases.get(name, [])),
+            **{f"p{int(s * 100)}": round(summary.percentile(name, s), 4) for s in (0.5, 0.99)},
+        }
+        for name in PHASES
+    }
+    return {
+        "nodes": summary.nodes,
+        "passed": summary.passed,
+        "seconds": round(summary.seconds, 3),
+        "bytes": summary.bytes,
+        "phases": phases,
+        "failures": summary.failures,
+    }
+
+
+def _print(summary: Summary) -> None:
+    rows = [
+        (
+            name,
+            len(values),
+            *(f"{seconds * 1000:.1f} ms" for seconds in (summary.percentile(name, 0.5), summary.percentile(name, 0.99), values[-1])),
+        )
+        for name in PHASES
+        if (values := summary.phases.get(name))
+    ]
+    print_table(("phase", "nodes", "half within", "99 % within", "slowest"), rows, empty="No node got an answer.")
+    rate = summary.bytes / summary.seconds if summary.seconds else 0.0
+    click.echo(f"\n{summary.passed} of {summary.nodes} nodes in {summary.seconds:.1f} s, {size(summary.bytes)} ({size(int(rate))}/s)")
+    for why, count in sorted(summary.failures.items(), key=lambda item: -item[1]):
+        click.echo(f"  {count} x {why}")

@@ -218,16 +218,18 @@ class Inventory:
             await self._store.write(assignment.store)
         assignment.show()
 
-    def assignment(self, node_id: str, boot: Boot) -> Assignment:
-        """The same in two halves, for a transaction that holds more than this. NotFound."""
+    def assignment(self, node_id: str, boot: Boot, *, held_by: str | None = None) -> Assignment:
+        """The same in two halves, for a transaction that holds more than this. With `held_by` (an install) neither half does
+        anything unless the node boots for that install then. NotFound."""
         node = self._existing(node_id)
         row = rows.row_of(node)
 
         def show() -> None:
-            node.boot = boot
-            self._adopt(node)
+            if held_by in (None, node.boot.install):
+                node.boot = boot
+                self._adopt(node)
 
-        return Assignment(lambda connection: rows.store_boot(connection, row, boot), show)
+        return Assignment(lambda connection: rows.store_boot(connection, row, boot, held_by), show)
 
     # nodes come and go
 

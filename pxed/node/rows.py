@@ -53,10 +53,12 @@ def store_decision(connection: Connection, row: Row, decided: Row) -> None:
     connection.execute(update(nodes).where(nodes.c.id == row["id"]).values(**decided, known=True))
 
 
-def store_boot(connection: Connection, row: Row, boot: Boot) -> None:
-    """The node of `row` boots `boot` from now on. It is known from now on."""
+def store_boot(connection: Connection, row: Row, boot: Boot, held_by: str | None = None) -> None:
+    """The node of `row` boots `boot` from now on, and is known; with `held_by` only if it boots for that install now."""
     store_nodes(connection, [row])
     chosen = update(nodes).where(nodes.c.id == row["id"])
+    if held_by is not None:
+        chosen = chosen.where(nodes.c.boot_install == held_by)
     connection.execute(chosen.values(known=True, boot_kind=boot.kind, boot_install=boot.install))
 
 

@@ -1,0 +1,331 @@
+"""The engine: every install, and the verbs by which the other rooms touch them.
+
+    engine = Engine(store=store, inventory=inventory, timeline=timeline, recipes=catalog.recipes, clock=reactor, now=time.time)
+    await engine.start()                                  # after inventory.load(): resumes what was running
+    install = await engine.create(node.id, family="debian", release="12", recipe="debian", options={...})
+    await engine.deliver(install.token, "installed")      # the node calls back: committed before this returns
+    await engine.stop()                                   # not a cancel
+
+Every change is committed first and visible after. While the database is away verbs raise StorageUnavailable and running installs wait.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from pxed.errors import Conflict, NotFound, StorageUnavailable
+from pxed.node.inventory import Inventory
+from pxed.node.model import SILENT, Boot
+from pxed.node.timeline import Timeline, printable
+from pxed.store import Store
+from pxed.store.lazy import Batch, LazyWriter
+from pxed.workflow import journal
+from pxed.workflow.install import Install, row_of
+from pxed.workflow.journal import Entry, NotRunning
+from pxed.workflow.notices import LONGEST_MESSAGE, inbox_row, last_boot, summary, told
+from pxed.workflow.recipe import Recipe, RecipeBook
+from pxed.workflow.run import Run, leave
+
+
+class Engine:
+    """`now` gives UTC seconds, `clock` delays; `new_id` and `new_token` give what they say (a token is a secret)."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        inventory: Inventory,
+        timeline: Timeline,
+        recipes: RecipeBook,
+        clock: IReactorTime,
+        now: Callable[[], float],
+        new_id: Callable[[], str] = lambda: secrets.token_hex(5),
+        new_token: Callable[[], str] = lambda: secrets.token_urlsafe(24),
+    ) -> None:
+        self._store = store
+        self._inventory = inventory
+        self._timeline = timeline
+        self._recipes = recipes
+        self._clock = clock
+        self._now = now
+        self._new_id = new_id
+        self._new_token = new_token
+        self._installs: dict[str, Install] = {}
+        self._by_digest: dict[bytes, Install] = {}
+        self._runs: dict[str, Run] = {}
+        self._progressed: dict[str, None] = {}
+        self._progress = LazyWriter(store, self._take_progress, what="The progress of installs", now=now)
+        self._stopped = False
+
+    async def start(self) -> None:
+        """Read every install and go on with those that run. Once, after `inventory.load`. StorageUnavailable.
+
+        An install that this pxed can't go on with is parked, and no other notices.
+        """
+        running = []
+        for install, entries in await self._store.read(journal.load_installs):
+            self._register(install)
+            if install.state == "running":
+                running.append((install, entries))
+        await self._disarm_strays()
+        resumed = [Deferred.fromCoroutine(self._resume(install, entries)) for install, entries in running]
+        await gatherResults(resumed, consumeErrors=True)
+
+    async def stop(self) -> None:
+        """Seal every node, then drop the coroutines: installs stay `running` and go on at the next start. May be called twice."""
+        self._stopped = True
+        runs, self._runs = list(self._runs.values()), {}
+        for run in runs:
+            run.seal()
+        try:
+            await self._progress.flush()
+        except StorageUnavailable:
+            self.log.warn("The last progress of the installs could not be stored")
+
+    # what the operator asks
+
+    async def create(self, node_id: str, *, family: str, release: str, recipe: str, options: dict[str, Any]) -> Install:
+        """Arm a node: when this returns its first step is committed, unless the database went away. `options` are validated and hold
+        no plain secret. NotFound (node, recipe), Conflict (an install runs on the node), StorageUnavailable."""
+        return await self._create(node_id, family, release, recipe, options, retry_of=None)
+
+    async def cancel(self, install_id: str) -> Install:
+        """End a running or parked install; its node is left alone. Again: no error. NotFound, Conflict, StorageUnavailable."""
+        install = self.get(install_id)
+        if install.state == "cancelled":
+            return install
+        reason, at = "Cancelled by the operator", self._now()
+        assignment = leave(self._inventory, install, "cancelled")
+        op = partial(journal.finish, install_id=install_id, state="cancelled", reason=reason, at=at, assign=assignment.store)
+        await self._write_unless_ended(install, partial(op, of=("running", "parked")))
+        assignment.show()
+        install.end("cancelled", reason, at)
+        self._drop(install)
+        self._record(install, "install.cancelled", reason)
+        return install
+
+    async def retry(self, install_id: str) -> Install:
+        """A new install of the same node, system and options from the beginning, by the recipe's latest version. It replaces a parked
+        one. NotFound (install, node, recipe), Conflict (it or another one runs on the node), StorageUnavailable."""
+        old = self.get(install_id)
+        if old.state == "running":
+            raise Conflict(f"Install {install_id} is running; cancel it first")
+        install = await self._create(old.node_id, old.family, old.release, old.recipe, old.options, retry_of=old)
+        self._record(old, "install.retried", f"Retried as install {install.id}")
+        return install
+
+    async def restart(self, install_id: str) -> Install:
+        """Let a parked install go on where it stopped (after an upgrade mended its recipe). NotFound, Conflict, StorageUnavailable."""
+        self._check_open()
+        install = self.get(install_id)
+        recipe = self._recipe_of(install)
+        if install.state != "parked" or recipe is None:
+            why = f"is {install.state}, not parked" if recipe else "needs a version of its recipe that this pxed does not have"
+            raise Conflict(f"Install {install_id} {why}")
+        boot = last_boot(await self._store.read(lambda c: journal.load(c, install_id)))
+        assignment = self._inventory.assignment(install.node_id, Boot(boot, install_id) if boot else SILENT)
+        op = partial(journal.unpark, install_id=install_id, assign=assignment.store)
+        entries = await self._write_unless_ended(install, op)
+        if install.state != "parked":
+            raise Conflict(f"Install {install_id} is {install.state} already")
+        assignment.show()
+        install.state, install.reason = "running", ""
+        self._record(install, "install.retried", "Goes on where it was parked")
+        await self._run(install, recipe, entries)
+        return install
+
+    # what the node says
+
+    async def deliver(
+        self,
+        token: str,
+        phase: str | None,
+        *,
+        status: str = "ok",
+        message: str = "",
+        data: dict[str, Any] | None = None,
+        source: str = "",
+    ) -> Install:
+        """A notification; when this returns it is stored. `phase` None counts as the next one awaited.
+
+        Early ones wait, duplicates change nothing, late ones are acknowledged; status "fail" ends the install with `message`.
+        NotFound (token), InvalidRequest (phase, status, data), Conflict (a loop), StorageUnavailable.
+        """
+        self._check_open()
+        install = self.by_token(token)
+        row = inbox_row(phase, status, message, data, source, self._now())
+        recipe = self._recipe_of(install)
+        milestone = recipe.milestone(phase) if recipe is not None and status == "ok" else None
+        arrival = await self._store.write(partial(journal.deliver, install_id=install.id, notification=row, milestone=milestone))
+        remark = "again" if arrival.duplicate else "" if arrival.state == "running" else f"the install is {arrival.state} already"
+        self._record(install, "notification", told(phase, status, row["message"], remark), {"phase": phase, "status": status})
+        if milestone is not None and not remark and install.advance(milestone.percent, stage=milestone.text):
+            self._record(install, "install.progress", milestone.text)
+        run = self._runs.get(install.id)
+        if run is not None:
+            run.wake()
+        return install
+
+    def progress(self, install_id: str, percent: int, text: str) -> None:
+        """What the installer says of itself: `percent` 0-100 never goes down. Stored lazily. NotFound; ignored once it ended."""
+        install = self.get(install_id)
+        if install.state != "running":
+            return
+        reached = max(install.percent, min(100, max(0, int(percent))))
+        if install.advance(reached, text=printable(text)[:LONGEST_MESSAGE]):
+            self._record(install, "install.progress", install.progress_text or f"{reached} %")
+            self._progressed[install.id] = None
+            self._progress.poke()
+
+    # what everybody reads
+
+    def get(self, install_id: str) -> Install:
+        """By id. NotFound."""
+        install = self._installs.get(install_id)
+        if install is None:
+            raise NotFound(f"There is no install {install_id[:80]!r}")
+        return install
+
+    def by_token(self, token: str) -> Install:
+        """By the secret its node was given, ended ones too. NotFound. What it takes tells nothing about how much of a guess was right."""
+        install = self._by_digest.get(_digest(token))
+        if install is None or not hmac.compare_digest(install.token.encode(), token.encode("utf-8", "replace")):
+            raise NotFound("There is no install with this token")
+        return install
+
+    def all(self, *, node: str | None = None) -> list[Install]:
+        """Every install (of a node), oldest first."""
+        return [install for install in self._installs.values() if node is None or install.node_id == node]
+
+    async def steps(self, install_id: str) -> list[dict[str, Any]]:
+        """The journal for people: ``position``, ``step``, ``answer`` (a sentence), ``at`` and ``deadline`` (UTC seconds or None).
+        NotFound, StorageUnavailable."""
+        self.get(install_id)
+        entries = await self._store.read(lambda c: journal.load(c, install_id))
+        return [
+            {"position": e.position, "step": e.step, "answer": summary(e), "at": e.answered_at or e.reached_at, "deadline": e.deadline}
+            for e in entries
+        ]
+
+    # inside
+
+    async def _create(
+        self, node_id: str, family: str, release: str, recipe_name: str, options: dict[str, Any], *, retry_of: Install | None
+    ) -> Install:
+        self._check_open()
+        node = self._inventory.get(node_id)
+        if node is None:
+            raise NotFound(f"There is no node {node_id[:80]!r}")
+        try:
+            recipe = self._recipes.latest(recipe_name)
+        except KeyError:
+            raise NotFound(f"There is no recipe {recipe_name!r}") from None
+        install = Install(
+            self._new_id(), node_id, family, release, recipe.name, recipe.version, options, self._new_token(), self._now(),
+            retry_of=retry_of.id if retry_of else None,
+        )  # fmt: skip
+        await self._write_unless_ended(install, partial(journal.create, install=row_of(install), instead_of=install.retry_of))
+        self._register(install)
+        if retry_of is not None and retry_of.state == "parked":
+            retry_of.end("cancelled", retry_of.reason, install.created_at)
+        self._record(install, "install.created", f"{node.label} is to be installed with {family} {release}")
+        await self._run(install, recipe, [])
+        return install
+
+    async def _write_unless_ended(self, install: Install, op: Callable[[Connection], Any]) -> Any:
+        try:
+            return await self._store.write(op)
+        except IntegrityError:
+            other = next((each.id for each in self.all(node=install.node_id) if each.state == "running"), "another one")
+            raise Conflict(f"An install ({other}) is running on this node already") from None
+        except NotRunning:
+            raise Conflict(f"Install {install.id} is {install.state} already") from None
+
+    async def _resume(self, install: Install, entries: list[Entry]) -> None:
+        recipe = self._recipe_of(install)
+        if recipe is not None:
+            await self._run(install, recipe, entries)
+            return
+        reason = f"This pxed does not have version {install.recipe_version} of the recipe {install.recipe}"
+        assignment = leave(self._inventory, install, "parked")
+        at = self._now()
+        finish = partial(journal.finish, install_id=install.id, state="parked", reason=reason, at=at, assign=assignment.store)
+        await self._store.write(finish)
+        assignment.show()
+        install.end("parked", reason, at)
+        self._record(install, "install.parked", f"Parked, to be retried, restarted or cancelled by the operator: {reason}")
+
+    async def _run(self, install: Install, recipe: Recipe, entries: list[Entry]) -> None:
+        """Start its run; return when that waits for the node, or for the database, or is over."""
+        run = self._runs[install.id] = Run(
+            install,
+            recipe,
+            entries,
+            store=self._store,
+            inventory=self._inventory,
+            timeline=self._timeline,
+            clock=self._clock,
+            now=self._now,
+            ended=self._drop,
+        )
+        await run.begin()
+
+    def _drop(self, install: Install) -> None:
+        run = self._runs.pop(install.id, None)
+        if run is not None:
+            run.seal()
+
+    async def _disarm_strays(self) -> None:
+        """A node never boots for an install that does not run: there is none by our own doing, but a database can be restored."""
+        for node in self._inventory.all():
+            install = self._installs.get(node.boot.install or "")
+            if node.boot.install is not None and (install is None or install.state != "running"):
+                self.log.warn("Node {node} booted for install {install}, which does not run", node=node.id, install=node.boot.install)
+                await self._inventory.assign(node.id, SILENT)
+
+    def _register(self, install: Install) -> None:
+        self._installs[install.id] = install
+        self._by_digest[_digest(install.token)] = install
+
+    def _recipe_of(self, install: Install) -> Recipe | None:
+        try:
+            return self._recipes.get(install.recipe, install.recipe_version)
+        except KeyError:
+            return None
+
+    def _check_open(self) -> None:
+        if self._stopped:
+            raise StorageUnavailable("pxed is stopping; try again in a moment")
+
+    def _take_progress(self) -> Batch | None:
+        taken, self._progressed = self._progressed, {}
+        values = {key: {"percent": self._installs[key].percent, "progress_text": self._installs[key].progress_text} for key in taken}
+        if not values:
+            return None
+
+        def store(connection: Connection) -> None:
+            for install_id, value in values.items():
+                journal.advance(connection, install_id, value)
+
+        return Batch(store, lambda: self._progressed.update(taken))
+
+    def _record(self, install: Install, kind: str, text: str, data: dict[str, Any] | None = None) -> None:
+        facts = {"state": install.state, "percent": install.percent, **(data or {})}
+        self._timeline.record(kind, text, node=install.node_id, install=install.id, data=facts)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "replace")).digest()

@@ -1,0 +1,245 @@
+"""Every transaction of the workflow: journal, inbox and the install's row. Each function runs in the writer's thread.
+
+What must not come apart stands in one function: a step and the boot it assigns, an answer and the notification that gave it, an end
+and the boot it leaves. All of them refuse (`NotRunning`) once the install's row says that it ended, so that a step that was on its
+way when the operator cancelled changes nothing. All may run twice: what the journal holds is returned, not written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
+
+from pxed.errors import Conflict
+from pxed.store.schema import inbox, installs, journal
+from pxed.workflow.install import DONE, STORED, Install, State
+from pxed.workflow.recipe import Milestone, Notification
+from pxed.workflow.replay import Answer, AwaitStep, Step, notified
+
+MOST_NOTIFICATIONS = 1000
+"""Notifications kept per install: a node that calls back in a loop can't fill the disk."""
+
+Assign = Callable[[Connection], None]
+
+
+class NotRunning(Exception):
+    """The install's row says that it ended or was parked."""
+
+
+class Mismatch(Exception):
+    """The journal holds another step at this position."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One position of the journal. `answer` is None while it waits."""
+
+    position: int
+    step: str
+    reached_at: float
+    deadline: float | None
+    answer: Answer | None
+    answered_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A position in the journal of an install, the step that the recipe asks for there, and the milestone that step reaches."""
+
+    install_id: str
+    position: int
+    step: Step
+    milestone: Milestone | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What became of a notification: the install's state then, and whether its phase had come before."""
+
+    state: State
+    duplicate: bool
+
+
+# installs
+
+
+def create(connection: Connection, install: Mapping[str, Any], *, instead_of: str | None = None) -> None:
+    """A new install; the parked one it replaces ends with it. IntegrityError if the node has a running one."""
+    connection.execute(insert(installs).values(**install))
+    if instead_of is not None:
+        parked = (installs.c.id == instead_of) & (installs.c.state == "parked")
+        connection.execute(update(installs).where(parked).values(state="cancelled", finished_at=install["created_at"]))
+
+
+def load_installs(connection: Connection) -> list[tuple[Install, list[Entry]]]:
+    """Every install, oldest first, with the journal of those that run."""
+    found = []
+    for row in connection.execute(select(installs).order_by(installs.c.created_at, installs.c.id)).mappings().all():
+        install = Install(**{name: row[name] for name in STORED})
+        found.append((install, load(connection, install.id) if install.state == "running" else []))
+    return found
+
+
+def finish(
+    connection: Connection,
+    install_id: str,
+    state: State,
+    reason: str,
+    at: float,
+    assign: Assign,
+    of: tuple[State, ...] = ("running",),
+) -> None:
+    """The install ends, or is parked, and its node boots what that leaves. NotRunning unless its state is one `of` these."""
+    values: dict[str, Any] = {"state": state, "reason": reason}
+    if state != "parked":
+        values["finished_at"] = at
+    if state == "done":
+        values |= {"percent": 100, "stage": DONE, "progress_text": ""}
+    ended = connection.execute(update(installs).where(installs.c.id == install_id, installs.c.state.in_(of)).values(**values))
+    if not ended.rowcount:
+        raise NotRunning(install_id)
+    assign(connection)
+
+
+def unpark(connection: Connection, install_id: str, assign: Assign) -> list[Entry]:
+    """A parked install runs again; its journal. NotRunning if it isn't parked, IntegrityError if another one runs on its node."""
+    parked = (installs.c.id == install_id) & (installs.c.state == "parked")
+    if not connection.execute(update(installs).where(parked).values(state="running", reason="")).rowcount:
+        raise NotRunning(install_id)
+    assign(connection)
+    return load(connection, install_id)
+
+
+def advance(connection: Connection, install_id: str, values: Mapping[str, Any]) -> None:
+    """Progress: `percent` and texts, unless that would go back."""
+    connection.execute(update(installs).where(installs.c.id == install_id, installs.c.percent <= values["percent"]).values(**values))
+
+
+# journal
+
+
+def load(connection: Connection, install_id: str) -> list[Entry]:
+    """The journal of an install, in order."""
+    rows = connection.execute(select(journal).where(journal.c.install_id == install_id).order_by(journal.c.position))
+    return [_entry(row) for row in rows]
+
+
+def boot(connection: Connection, place: Place, at: float, assign: Assign) -> Entry:
+    """The node boots this from now on: journaled and assigned in one transaction. NotRunning, Mismatch."""
+    _require_running(connection, place)
+    entry = _at(connection, place)
+    if entry is None:
+        assign(connection)
+        entry = _reach(connection, place, Entry(place.position, place.step.name, at, None, {"ok": None}, at))
+    return entry
+
+
+def reach(connection: Connection, place: Place, within: float, at: float) -> Entry:
+    """An await is reached: its deadline is fixed, and what came early answers it. NotRunning, Mismatch."""
+    _require_running(connection, place)
+    if _at(connection, place) is None:
+        _reach(connection, place, Entry(place.position, place.step.name, at, at + within, None, None))
+    return settle(connection, place, at)
+
+
+def settle(connection: Connection, place: Place, at: float) -> Entry:
+    """Answer an open await from the inbox, if there is something: a failure first, then the oldest that fits. NotRunning, Mismatch."""
+    _require_running(connection, place)
+    entry = _at(connection, place)
+    if not isinstance(place.step, AwaitStep) or entry is None:
+        raise Mismatch(f"position {place.position} is no await that was reached")
+    if entry.answer is not None:
+        return entry
+    phase = place.step.phase
+    waiting = select(inbox).where(inbox.c.install_id == place.install_id, inbox.c.position.is_(None), ~inbox.c.duplicate)
+    fits = or_(inbox.c.status == "fail", inbox.c.phase == phase, inbox.c.phase.is_(None))
+    row = connection.execute(waiting.where(fits).order_by(inbox.c.status, inbox.c.id)).first()  # "fail" sorts before "ok"
+    if row is None:
+        return entry
+    taken = {"position": place.position, "counted_as": row.phase or phase}
+    connection.execute(update(inbox).where(inbox.c.id == row.id).values(**taken))
+    if row.status == "fail":
+        return _answer(connection, place, {"failed": _own_words(row.message, row.phase or phase)}, at)
+    if place.milestone is not None:
+        advance(connection, place.install_id, milestone_values(place.milestone))
+    return _answer(connection, place, notified(Notification(phase, "ok", row.message, row.data, row.at)), at)
+
+
+def expire(connection: Connection, place: Place, at: float, sentence: str) -> Entry:
+    """The deadline has passed: what came in time still counts, else the await is answered with `sentence`. NotRunning, Mismatch."""
+    entry = settle(connection, place, at)
+    return _answer(connection, place, {"failed": sentence}, at) if entry.answer is None else entry
+
+
+# inbox
+
+
+def deliver(connection: Connection, install_id: str, notification: Mapping[str, Any], milestone: Milestone | None) -> Arrival:
+    """Put a notification into the inbox: columns `phase` (or None), `status`, `message`, `data`, `source`, `at`.
+
+    Beyond `MOST_NOTIFICATIONS` what would change nothing is not stored, and what might is refused (Conflict) unless it is awaited.
+    """
+    state: State = connection.scalars(select(installs.c.state).where(installs.c.id == install_id).with_for_update()).one()
+    phase = notification["phase"]
+    theirs = inbox.c.install_id == install_id
+    counted = func.coalesce(inbox.c.counted_as, inbox.c.phase)
+    before = select(inbox.c.id).where(theirs, counted == phase, inbox.c.status == "ok").limit(1)
+    duplicate = notification["status"] == "ok" and phase is not None and connection.scalar(before) is not None
+    room = (connection.scalar(select(func.count()).where(theirs)) or 0) < MOST_NOTIFICATIONS
+    if room or (state == "running" and _awaited(connection, install_id, notification)):
+        connection.execute(insert(inbox).values(install_id=install_id, duplicate=duplicate, **notification))
+    elif state == "running" and not duplicate:
+        raise Conflict(f"This install has sent more than {MOST_NOTIFICATIONS} notifications, and {phase!r} is not awaited now")
+    if milestone is not None and not duplicate and state == "running":
+        advance(connection, install_id, milestone_values(milestone))
+    return Arrival(state, duplicate)
+
+
+def milestone_values(milestone: Milestone) -> dict[str, Any]:
+    """What a milestone sets in the install's row."""
+    return {"percent": milestone.percent, "stage": milestone.text, "progress_text": ""}
+
+
+def _awaited(connection: Connection, install_id: str, notification: Mapping[str, Any]) -> bool:
+    """Whether a notification answers the await that is open."""
+    open_steps = list(connection.scalars(select(journal.c.step).where(journal.c.install_id == install_id, journal.c.answer.is_(None))))
+    anything = notification["status"] == "fail" or notification["phase"] is None
+    return any(anything or step.startswith(f"notification({notification['phase']!r},") for step in open_steps)
+
+
+def _own_words(message: str, phase: str) -> str:
+    return message.strip() or f"The node reported that {phase!r} failed, without a word why"
+
+
+def _require_running(connection: Connection, place: Place) -> None:
+    if connection.scalar(select(installs.c.state).where(installs.c.id == place.install_id).with_for_update()) != "running":
+        raise NotRunning(place.install_id)
+
+
+def _at(connection: Connection, place: Place) -> Entry | None:
+    row = connection.execute(select(journal).where(_is(place))).first()
+    if row is not None and row.step != place.step.name:
+        raise Mismatch(f"position {place.position} is {row.step} in the journal, but the recipe asks for {place.step.name}")
+    return _entry(row) if row is not None else None
+
+
+def _is(place: Place) -> ColumnElement[bool]:
+    return and_(journal.c.install_id == place.install_id, journal.c.position == place.position)
+
+
+def _reach(connection: Connection, place: Place, entry: Entry) -> Entry:
+    columns = {name: getattr(entry, name) for name in Entry.__dataclass_fields__}
+    connection.execute(insert(journal).values(install_id=place.install_id, **columns))
+    return entry
+
+
+def _answer(connection: Connection, place: Place, answer: Answer, at: float) -> Entry:
+    connection.execute(update(journal).where(_is(place)).values(answer=answer, answered_at=at))
+    return _entry(connection.execute(select(journal).where(_is(place))).one())
+
+
+def _entry(row: Any) -> Entry:
+    return Entry(row.position, row.step, row.reached_at, row.deadline, row.answer, row.answered_at)

@@ -1,0 +1,55 @@
+"""What a node's notification may be, and how notifications and journal entries read to people. No I/O."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pxed.errors import InvalidRequest
+from pxed.node.timeline import printable
+from pxed.workflow.journal import Entry
+from pxed.workflow.recipe import BootVerb
+
+PHASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+LONGEST_MESSAGE = 2000
+LARGEST_DATA = 16_384
+"""Bytes of JSON that a notification may carry."""
+
+
+def inbox_row(phase: str | None, status: str, message: str, data: dict[str, Any] | None, source: str, at: float) -> dict[str, Any]:
+    """The inbox columns of a notification. InvalidRequest."""
+    if phase is not None and not PHASE.fullmatch(phase):
+        raise InvalidRequest(f"{phase[:80]!r} can't be a phase", field="phase", expected="1-64 letters, digits, '.', '_' or '-'")
+    if status not in ("ok", "fail"):
+        raise InvalidRequest(f"{status[:80]!r} is no status", field="status", expected="ok or fail")
+    try:
+        size = len(json.dumps(data or {}))
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(f"The data can't be stored: {error}", field="data", expected="a JSON object") from error
+    if size > LARGEST_DATA:
+        raise InvalidRequest(f"The data is {size} bytes long", field="data", expected=f"at most {LARGEST_DATA} bytes of JSON")
+    words = printable(message)[:LONGEST_MESSAGE]
+    return {"phase": phase, "status": status, "message": words, "data": data or {}, "source": source[:64], "at": at}
+
+
+def told(phase: str | None, status: str, message: str, remark: str) -> str:
+    said = f"The node says {phase!r}" if phase else "The node calls back"
+    failed = " has failed" if status == "fail" else ""
+    return f"{said}{failed}{f': {message}' if message else ''}{f' ({remark})' if remark else ''}"
+
+
+def summary(entry: Entry) -> str:
+    if entry.answer is None:
+        return "waits"
+    if "failed" in entry.answer:
+        return f"failed: {entry.answer['failed']}"
+    notification = entry.answer["ok"]
+    return "done" if notification is None else f"came{': ' + notification['message'] if notification['message'] else ''}"
+
+
+def last_boot(entries: Sequence[Entry]) -> BootVerb | None:
+    """What the last boot step of a journal assigned, or None."""
+    kinds: dict[str, BootVerb] = {"boot('installer')": "installer", "boot('disk')": "disk"}
+    return next((kinds[entry.step] for entry in reversed(entries) if entry.step in kinds), None)

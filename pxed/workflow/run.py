@@ -1,0 +1,209 @@
+"""One install on its way: the script on one side, its journal on the other. `_go` is its whole life, as one straight line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from pxed.errors import NotFound, StorageUnavailable
+from pxed.node.inventory import Assignment, Inventory
+from pxed.node.model import SILENT, Boot
+from pxed.node.timeline import Timeline
+from pxed.node.wording import lasting
+from pxed.store import Store
+from pxed.workflow import journal
+from pxed.workflow.gate import Gate
+from pxed.workflow.install import Install, State
+from pxed.workflow.journal import Entry, Mismatch, NotRunning, Place
+from pxed.workflow.recipe import Milestone, Recipe
+from pxed.workflow.replay import AwaitStep, BootStep, Broken, Failed, Outcome, Script, Step
+
+GRACE = 60.0
+"""Seconds after pxed started before a deadline that passed while it was down fails an install: a node's retry may be on its way."""
+
+_FROM_THE_NODE = ("dhcp.", "tftp.", "http.", "notification", "syslog")
+
+
+class Run:
+    """The run of one install, after `entries` of its journal. `ended` is called once when it is over, unless it was sealed."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        install: Install,
+        recipe: Recipe,
+        entries: Sequence[Entry] = (),
+        *,
+        store: Store,
+        inventory: Inventory,
+        timeline: Timeline,
+        clock: IReactorTime,
+        now: Callable[[], float],
+        ended: Callable[[Install], None],
+    ) -> None:
+        self.install = install
+        self._recipe = recipe
+        self._entries = list(entries)
+        self._inventory = inventory
+        self._timeline = timeline
+        self._now = now
+        self._ended = ended
+        self._gate = Gate(store=store, clock=clock)
+        self._script = Script(recipe.run)
+        self._began = now()
+
+    def begin(self) -> Deferred[None]:
+        """Replay what the journal holds, then go on. Once. Fires when the run waits for its node (or for the database), or is over."""
+        rested = self._gate.rested()
+        Deferred.fromCoroutine(self._go()).addErrback(self._fault)
+        return rested
+
+    def wake(self) -> None:
+        """There may be something in the inbox."""
+        self._gate.wake()
+
+    def seal(self) -> None:
+        """Nothing of this run happens any more; its install is not touched. May be called twice."""
+        self._gate.seal()
+        self._script.close()
+
+    async def _go(self) -> None:
+        outcome: Outcome = self._script.start()
+        position = 0
+        try:
+            while isinstance(outcome, (BootStep, AwaitStep)):
+                answer = (await self._step(position, outcome)).answer
+                assert answer is not None
+                outcome = self._script.answer(answer)
+                position += 1
+            if position < len(self._entries):
+                raise Mismatch(f"it ends before {self._entries[position].step}, which the journal holds at position {position}")
+        except Mismatch as mismatch:
+            outcome = Broken(f"no longer fits this install: {mismatch}")
+        await self._end(outcome)
+
+    # steps
+
+    async def _step(self, position: int, step: Step) -> Entry:
+        """The answered entry of one step: from the journal, or lived through. Mismatch."""
+        entry = self._entries[position] if position < len(self._entries) else None
+        if entry is not None and entry.step != step.name:
+            raise Mismatch(f"position {position} is {entry.step} in the journal, but the recipe asks for {step.name}")
+        if entry is not None and entry.answer is not None:
+            return entry
+        if isinstance(step, BootStep):
+            return await self._boot(Place(self.install.id, position, step), step)
+        place = Place(self.install.id, position, step, self._recipe.milestone(step.phase))
+        entry = await self._notified(place, step, entry)
+        self.install.deadline = None
+        if place.milestone is not None and "ok" in (entry.answer or {}):
+            self._reached(place.milestone)
+        return entry
+
+    async def _boot(self, place: Place, step: BootStep) -> Entry:
+        assignment = self._inventory.assignment(self.install.node_id, Boot(step.what, self.install.id))
+        entry = await self._gate.durably(partial(journal.boot, place=place, at=self._now(), assign=assignment.store))
+        assignment.show()
+        self._record("install.step", "Boots its own disk from now on" if step.what == "disk" else "Boots the installer from now on")
+        return entry
+
+    async def _notified(self, place: Place, step: AwaitStep, entry: Entry | None) -> Entry:
+        """Wait until the await at `place` is answered; `entry` is its open row if a pxed before us reached it."""
+        grace = 0.0 if entry is None else self._began + GRACE
+        self._gate.news = entry is not None
+        if entry is None:
+            entry = await self._gate.durably(partial(journal.reach, place=place, within=step.within, at=self._now()))
+            if entry.answer is None:
+                self._record("install.step", f"Waits for {step.phase!r}, at most {lasting(step.within)}")
+        while entry.answer is None:
+            at = self._now()
+            self.install.deadline = due = max(entry.deadline or 0.0, grace)
+            if self._gate.news:
+                self._gate.news = False
+                entry = await self._gate.durably(partial(journal.settle, place=place, at=at))
+            elif at < due:
+                await self._gate.sleep(due - at)
+            else:
+                sentence = await self._missed(step)
+                entry = await self._gate.durably(partial(journal.expire, place=place, at=at, sentence=sentence))
+        return entry
+
+    async def _missed(self, step: AwaitStep) -> str:
+        """Why the install fails: what was awaited, how long, and what was last seen of the node."""
+        missed = f"{step.phase!r} was awaited for {lasting(step.within)} and did not come"
+        try:
+            history = await self._gate.through(lambda: Deferred.fromCoroutine(self._timeline.history(node=self.install.node_id)))
+        except StorageUnavailable:
+            return missed
+        seen = [e for e in history if e.kind.startswith(_FROM_THE_NODE) and e.at >= self.install.created_at]
+        if not seen:
+            return f"{missed}; nothing was seen of the node since the install was created"
+        return f"{missed}; last seen {lasting(self._now() - seen[-1].at)} before: {seen[-1].text}"
+
+    def _reached(self, milestone: Milestone) -> None:
+        if self.install.advance(milestone.percent, stage=milestone.text):
+            self._record("install.progress", milestone.text)
+
+    # the end
+
+    async def _end(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Broken):
+            failure = Failure(outcome.error) if outcome.error is not None else None
+            self.log.error("Install {install} is parked: {reason}", install=self.install.id, reason=outcome.reason, log_failure=failure)
+            await self._finish("parked", f"The recipe {self._recipe.name} version {self._recipe.version} {outcome.reason}")
+        elif isinstance(outcome, Failed):
+            await self._finish("failed", outcome.reason)
+        else:
+            await self._finish("done", "")
+
+    async def _finish(self, state: State, reason: str) -> None:
+        at, assignment = self._now(), leave(self._inventory, self.install, state)
+        finish = partial(journal.finish, install_id=self.install.id, state=state, reason=reason, at=at, assign=assignment.store)
+        await self._gate.durably(finish)
+        assignment.show()
+        self.install.end(state, reason, at)
+        self.seal()
+        self._ended(self.install)
+        self._record(f"install.{state}", self._last_words(state, reason))
+
+    def _last_words(self, state: State, reason: str) -> str:
+        if state == "done":
+            return f"Done after {lasting(self._now() - self.install.created_at)}"
+        return f"Failed: {reason}" if state == "failed" else f"Parked, to be retried, restarted or cancelled by the operator: {reason}"
+
+    def _record(self, kind: str, text: str) -> None:
+        data = {"state": self.install.state, "percent": self.install.percent}
+        self._timeline.record(kind, text, node=self.install.node_id, install=self.install.id, data=data)
+
+    def _fault(self, failure: Failure) -> None:
+        """The operator was faster; or a fault of ours, or the node is gone: park it, no other install notices."""
+        if failure.check(NotRunning):
+            self.seal()
+            return
+        if not failure.check(NotFound):
+            self.log.failure("Install {install} met a fault in pxed", failure, install=self.install.id)
+        broken = Broken(f"could not go on: {failure.getErrorMessage()}")
+        Deferred.fromCoroutine(self._end(broken)).addErrback(self._lost)
+
+    def _lost(self, failure: Failure) -> None:
+        if not failure.check(NotRunning):
+            self.log.failure("Install {install} could not even be parked", failure, install=self.install.id)
+        self.seal()
+
+
+def leave(inventory: Inventory, install: Install, state: State) -> Assignment:
+    """What its node boots once `install` is in `state`, if it boots for this install until then.
+
+    Done: its disk. Else silence, so that a node never installs again by itself; a parked one that boots its disk keeps that.
+    """
+    node = inventory.get(install.node_id)
+    if node is None:
+        return Assignment(lambda _connection: None, lambda: None)
+    disk = state == "done" or (state == "parked" and node.boot.kind == "disk")
+    return inventory.assignment(node.id, Boot("disk") if disk else SILENT, held_by=install.id)

@@ -20,7 +20,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -82,7 +82,8 @@ class Engine:
                 running.append((install, entries))
         await self._disarm_strays()
         resumed = [Deferred.fromCoroutine(self._resume(install, entries)) for install, entries in running]
-        await gatherResults(resumed, consumeErrors=True)
+        for each in resumed:
+            await each
 
     async def stop(self) -> None:
         """Seal every node, then drop the coroutines: installs stay `running` and go on at the next start. May be called twice."""

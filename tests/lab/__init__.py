@@ -2,9 +2,10 @@
 
 Rules of this room:
 
-* Everything lives in network namespaces named ``pxlab<pid>-...``; the host's own network is never touched, and the namespaces have no route
-  out. The one way to the Debian mirror is `tests.lab.relay`.
-* Every child dies with the lab (parent-death signal), even when the lab itself is killed; namespaces of dead labs are swept by the next one.
+* Everything lives in network namespaces named ``pxlab<pid>-...``; the host's own network is never touched, and
+  they have no route out. The one way to the Debian mirror is `tests.lab.relay`.
+* Every child dies with the lab (parent-death signal), even when the lab itself is killed;
+  the next lab sweeps the namespaces of dead ones.
 * Judgement comes from outside pxed: from the wire (`tests.lab.wire`), the machine's serial console and the API; never from pxed's insides.
 * The mirror's host name is read from apt at run time; it is never printed and never written outside the cache directory.
 

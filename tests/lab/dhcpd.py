@@ -18,7 +18,11 @@ class DhcpServer:
             *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--no-ping", "--dhcp-authoritative"),
             *("--interface=eth0", "--bind-interfaces", "--except-interface=lo", "--user=root", "--log-dhcp", "--log-facility=-"),
             *(f"--pid-file={folder / 'dnsmasq.pid'}", f"--dhcp-leasefile={self.leases}"),
-            *(f"--dhcp-range={POOL[0]},{POOL[1]},255.255.255.0,12h", "--dhcp-option=option:router", f"--dhcp-option=option:dns-server,{DHCP_SERVER}"),
+            *(
+                f"--dhcp-range={POOL[0]},{POOL[1]},255.255.255.0,12h",
+                "--dhcp-option=option:router",
+                f"--dhcp-option=option:dns-server,{DHCP_SERVER}",
+            ),
         ]
         self._child = Child("dnsmasq", argv, namespace=network.dhcp, log=self.log)
         try:

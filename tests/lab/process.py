@@ -68,12 +68,14 @@ class Child:
         return tail(self.log, lines)
 
 
-def run(*argv: str, within: float = 60.0) -> str:
+def run(*argv: str, within: float = 60.0, cwd: Path | None = None) -> str:
     """Run a short command and return its stdout. LabProblem with its stderr when it fails."""
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=within)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=within, cwd=cwd)
     except FileNotFoundError as error:
         raise LabProblem(f"{argv[0]} is not installed") from error
+    except subprocess.TimeoutExpired as error:
+        raise LabProblem(f"{argv[0]} took more than {within:.0f} s") from error
     if done.returncode:
         raise LabProblem(f"{' '.join(argv)}: {(done.stderr or done.stdout).strip()}")
     return done.stdout

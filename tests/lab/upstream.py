@@ -34,8 +34,10 @@ class Upstream:
         """The archive's path on its host, e.g. ``/debian``."""
         return self.base.path.rstrip("/")
 
-    def open(self, method: str, path: str, headers: dict[str, str] | None = None) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        """Ask for `path` below the archive ("dists/..."). The caller reads the response and closes the connection. OSError, HTTPException."""
+    def open(
+        self, method: str, path: str, headers: dict[str, str] | None = None
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """Ask for `path` below the archive ("dists/..."). The caller closes the connection. OSError, HTTPException."""
         via = self.proxy or self.base
         kind = http.client.HTTPSConnection if via.scheme == "https" else http.client.HTTPConnection
         connection = kind(via.hostname or "", via.port, timeout=TIMEOUT)

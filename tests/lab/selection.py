@@ -1,0 +1,77 @@
+"""Which packages: what the stock installer would load, what the small one takes, what the target is made of. Reads indices; asks nobody."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab.aptroot import AptRoot, Stanza, closure
+from tests.lab.process import LabProblem
+
+STANDARD = ("required", "important", "standard")
+STOCK = ("base-installer", "bootstrap-base")
+"""What the small installer loads from Debian at run time, besides what its initrd holds and these kernel modules."""
+MODULES = ("ext4", "crc", "crypto", "scsi-core", "scsi", "fat", "efi")
+
+TARGET = """
+linux-image-cloud-amd64 initramfs-tools busybox zstd locales console-setup keyboard-configuration kbd debconf-i18n usr-is-merged
+systemd-sysv ifupdown isc-dhcp-client ca-certificates eject laptop-detect installation-report tasksel curl openssh-server sudo gnupg
+gpgv efibootmgr dosfstools pciutils debian-archive-keyring discover
+""".split()  # noqa: SIM905 - a list to read
+"""What a small install may ask for beyond the release's required and important packages."""
+LOADERS = (("grub-pc",), ("grub-efi-amd64", "grub-efi-amd64-signed", "shim-signed"))
+"""Each in a solution of its own: they conflict."""
+
+
+@dataclass(frozen=True)
+class Initrd:
+    """What the network installer's initrd says of itself: its kernel's version and the components in it."""
+
+    kernel: str
+    components: frozenset[str]
+
+
+def initrd(path: Path) -> Initrd:
+    """Look into a gzipped cpio archive (newc). LabProblem if it is none of Debian's installer."""
+    content = gzip.decompress(path.read_bytes())
+    kernel = re.search(rb"lib/modules/([0-9][^/\0]+)\0", content)
+    header = re.search(rb"07070[12][0-9A-Fa-f]{48}([0-9A-Fa-f]{8})[0-9A-Fa-f]{48}var/lib/dpkg/status\0", content)
+    if not kernel or not header:
+        raise LabProblem(f"{path.name} is no initrd of debian-installer")
+    start = (header.end() + 3) & ~3
+    status = content[start : start + int(header[1], 16)].decode()
+    return Initrd(kernel[1].decode(), frozenset(re.findall(r"^Package: (\S+)", status, re.MULTILINE)))
+
+
+def stock_components(apt: AptRoot, inside: Initrd) -> dict[str, Stanza]:
+    """What anna would load over the network: standard priority or more, of this kernel or of none, with dependencies; not what is there."""
+    chosen = [
+        name
+        for name, stanza in apt.udebs.items()
+        if stanza.field("Priority") in STANDARD and stanza.field("Kernel-Version") in ("", inside.kernel)
+    ]
+    return closure(chosen, apt.udebs, present=inside.components)
+
+
+def small_components(apt: AptRoot, inside: Initrd) -> dict[str, Stanza]:
+    """Debian's own share of the small installer. LabProblem if the index hasn't got the kernel's modules."""
+    names = [*STOCK, *(f"{module}-modules-{inside.kernel}-di" for module in MODULES)]
+    missing = [name for name in names if name not in apt.udebs]
+    if missing:
+        raise LabProblem(f"the release's index has no {', '.join(missing)}")
+    return {name: apt.udebs[name] for name in names}
+
+
+def target_packages(apt: AptRoot) -> list[Stanza]:
+    """All that debootstrap, base-installer and the boot loaders may want for a small system."""
+    base = [name for name, stanza in apt.debs.items() if stanza.field("Priority") in ("required", "important")]
+    wanted = [*base, *(name for name in TARGET if name in apt.debs)]
+    every = {stanza.name: stanza for loader in LOADERS for stanza in apt.closure([*wanted, *loader])}
+    return [every[name] for name in sorted(every)]
+
+
+def filenames(stanzas: Iterable[Stanza]) -> list[str]:
+    return [stanza.filename for stanza in stanzas]

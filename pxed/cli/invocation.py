@@ -1,0 +1,70 @@
+"""What one invocation of the command knows: where the appliance is, what time it is, and how a coroutine is run to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import click
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from pxed.cli import endpoint
+from pxed.cli.client import Client
+
+T = TypeVar("T")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Runner(Protocol):
+    """Runs the coroutine that `work(reactor)` gives to its end and returns its result or raises its exception."""
+
+    def __call__(self, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T: ...
+
+
+def run_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+    """The Runner of the real command: starts the reactor, once per process. KeyboardInterrupt on Ctrl-C."""
+    from twisted.internet import reactor
+
+    ended: list[T | Failure] = []
+
+    def end(result: T | Failure) -> None:
+        ended.append(result)
+        reactor.stop()
+
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(work(reactor)).addBoth(end))
+    reactor.run()
+    if not ended:
+        raise KeyboardInterrupt
+    result = ended[0]
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result
+
+
+@dataclass(slots=True)
+class Invocation:
+    """click's `obj`. `now` gives UTC seconds; `environ` the environment; `run` is a parameter so that tests bring their own."""
+
+    state_dir: Path
+    url: str | None
+    token_file: Path | None
+    environ: Mapping[str, str]
+    now: Callable[[], float]
+    run: Runner
+
+    def endpoint(self) -> endpoint.Endpoint:
+        """HostProblem if there is no appliance to be found."""
+        return endpoint.find(self.state_dir, url=self.url, token_file=self.token_file, environ=self.environ)
+
+    def call(self, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
+        """Run `work` with a client of the appliance. HostProblem, Unreachable, Unauthorised, Refused."""
+        found = self.endpoint()
+        return self.run(lambda reactor: work(Client(found, reactor)))
+
+
+def json_option(command: Command) -> Command:
+    """The ``--json`` switch, passed as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(command)

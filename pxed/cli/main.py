@@ -1,0 +1,86 @@
+"""The `pxed` command itself: its global options, its commands, and what an exception becomes on the way out."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+import pxed
+from pxed.cli.bootloader_command import bootloaders
+from pxed.cli.doctor_command import doctor
+from pxed.cli.event_command import events
+from pxed.cli.health_command import health
+from pxed.cli.install_commands import install
+from pxed.cli.invocation import Invocation, run_reactor
+from pxed.cli.node_commands import node
+from pxed.cli.os_commands import os_group
+from pxed.cli.output import clean
+from pxed.cli.up_command import up
+from pxed.cli.watch_command import watch
+from pxed.config import DEFAULT_STATE_DIR
+from pxed.errors import ConfigError, HostProblem, InvalidRequest, PxedError
+
+_ENVIRONMENT = (ConfigError, HostProblem, InvalidRequest)
+
+
+class Sentence(click.ClickException):
+    """An expected error: one line on standard error and an exit status, never a traceback."""
+
+    def __init__(self, cause: PxedError) -> None:
+        super().__init__(clean(cause))
+        self.exit_code = 2 if isinstance(cause, _ENVIRONMENT) else 1  # type: ignore[misc] # click means it to be set so
+
+    def show(self, file: Any = None) -> None:  # noqa: ARG002 - click's signature
+        click.echo(f"pxed: {self.message}", err=True)
+
+
+class Commands(click.Group):
+    """The root group: turns what rooms raise into sentences, and lists commands in the order of a first day."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PxedError as e:
+            raise Sentence(e) from e
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(self.commands)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.option("--state-dir", type=click.Path(path_type=Path), envvar="PXED_STATE_DIR", default=DEFAULT_STATE_DIR, show_default=True,
+              help="The appliance's state directory: where its URL and token are found. [env: PXED_STATE_DIR]")  # fmt: skip
+@click.option("--url", envvar="PXED_URL", metavar="URL", help="The appliance, e.g. http://10.0.0.1. [env: PXED_URL]")
+@click.option("--token-file", type=click.Path(path_type=Path), metavar="FILE",
+              help="File with the API token (the token itself may be in PXED_TOKEN, never on the command line).")  # fmt: skip
+@click.version_option(pxed.__version__, prog_name="pxed", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, state_dir: Path, url: str | None, token_file: Path | None) -> None:
+    """Install operating systems over the network, beside a DHCP server you don't own.
+
+    \b
+    A first day:
+      pxed bootloaders                        get iPXE from this host's packages
+      pxed doctor --interface eth1            is this host ready? each finding says what mends it
+      pxed up --interface eth1                start the appliance (as root, stays in the foreground)
+      pxed node list                          machines that network-booted
+      pxed install 52:54:00:12:34:56 debian   arm an install; it starts at the next network boot
+      pxed watch                              follow it to the end
+
+    Exit status: 0 done, 1 failed or refused, 2 wrong use or environment (no appliance, wrong token, busy port).
+    """
+    if ctx.obj is None:
+        ctx.obj = Invocation(state_dir, url, token_file, os.environ, time.time, run_reactor)
+
+
+for command in (up, doctor, bootloaders, node, os_group, install, watch, events, health):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """The console script."""
+    cli(prog_name="pxed")

@@ -1,0 +1,201 @@
+"""`pxed node ...`: the machines that were seen on the network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from pxed.cli.client import Client
+from pxed.cli.invocation import Invocation, json_option
+from pxed.cli.output import ago, clean, console, local, print_fields, print_json, print_table, styled
+
+
+@click.group()
+def node() -> None:
+    """Machines: list, show, add, name, remove, local boot.
+
+    A NODE is named by its id (or the beginning of it), its name, or its MAC address in any spelling.
+    """
+
+
+def show_arch(found: dict[str, Any]) -> str:
+    """The ``arch`` of a node or "" before it ever said one."""
+    arch = found.get("arch")
+    return clean(arch.get("name")) if isinstance(arch, dict) else ""
+
+
+def label(found: dict[str, Any]) -> str:
+    macs = found.get("macs") or [""]
+    return clean(found.get("name") or macs[0])
+
+
+@node.command("list")
+@click.option("--state", type=click.Choice(["new", "idle", "installing", "installed", "failed"]), help="Only nodes in this state.")
+@json_option
+@click.pass_obj
+def list_(invocation: Invocation, state: str | None, as_json: bool) -> None:
+    """List all machines, the one seen last first.
+
+    \b
+    Examples:
+      pxed node list
+      pxed node list --state failed --json | jq -r '.nodes[].macs[0]'
+    """
+
+    async def ask(client: Client) -> Any:
+        return await client.get("nodes")
+
+    nodes = [each for each in invocation.call(ask)["nodes"] if state in (None, each.get("state"))]
+    if as_json:
+        print_json({"nodes": nodes})
+        return
+    nodes.sort(key=lambda each: str(each.get("last_seen")), reverse=True)
+    now = invocation.now()
+    rows = [
+        [label(n), (n.get("macs") or [""])[0], show_arch(n), n.get("address"), n.get("state"), ago(n.get("last_seen"), now), n.get("id")]
+        for n in nodes
+    ]
+    empty = "No machine has been seen yet. Network-boot one; if it does not appear: pxed doctor"
+    print_table(
+        ["NODE", "MAC", "ARCHITECTURE", "ADDRESS", "STATE", "SEEN", "ID"], rows, empty=empty if state is None else f"No node is {state}."
+    )
+
+
+@node.command()
+@click.argument("handle", metavar="NODE")
+@json_option
+@click.pass_obj
+def show(invocation: Invocation, handle: str, as_json: bool) -> None:
+    """Show one machine, and in one sentence where it stands and why it stopped there.
+
+    \b
+    Example:
+      pxed node show web1
+    """
+
+    async def ask(client: Client) -> Any:
+        return await client.get("nodes", handle)
+
+    found = invocation.call(ask)
+    if as_json:
+        print_json(found)
+        return
+    running = found.get("install") or {}
+    boot = found.get("boot") or {}
+    console().print(styled(label(found)), style="bold")
+    print_fields(
+        {
+            "verdict": found.get("verdict"),
+            "state": found.get("state"),
+            "boots next": boot.get("kind"),
+            "architecture": show_arch(found),
+            "firmware": found.get("firmware"),
+            "MAC": ", ".join(clean(mac) for mac in found.get("macs") or []),
+            "address": found.get("address"),
+            "interface": found.get("interface"),
+            "vendor class": found.get("vendor_class"),
+            "UUID": found.get("uuid"),
+            "local boot": found.get("localboot"),
+            "first seen": local(found.get("first_seen")),
+            "last seen": f"{local(found.get('last_seen'))} ({ago(found.get('last_seen'), invocation.now())})",
+            "install": _one_line(running),
+            "id": found.get("id"),
+        }
+    )
+
+
+def _one_line(running: dict[str, Any]) -> str:
+    if not running:
+        return ""
+    what = f"{running.get('id')}: {running.get('os')} {running.get('release')}, {running.get('state')}, {running.get('percent')} %"
+    return ", ".join(str(part) for part in (what, running.get("progress"), running.get("reason")) if part)
+
+
+@node.command()
+@click.argument("mac", metavar="MAC")
+@click.option("--name", help="A name for it.")
+@json_option
+@click.pass_obj
+def add(invocation: Invocation, mac: str, name: str | None, as_json: bool) -> None:
+    """Make a machine known before it is first switched on.
+
+    \b
+    Example:
+      pxed node add 52:54:00:12:34:56 --name web1
+    """
+
+    async def ask(client: Client) -> Any:
+        return await client.post("nodes", body={"mac": mac, **({"name": name} if name else {})})
+
+    _report(invocation.call(ask), as_json, "is known as {id}")
+
+
+@node.command()
+@click.argument("handle", metavar="NODE")
+@click.argument("new_name", metavar="NAME")
+@json_option
+@click.pass_obj
+def name(invocation: Invocation, handle: str, new_name: str, as_json: bool) -> None:
+    """Give a machine a name; an empty one ('') takes it away.
+
+    \b
+    Example:
+      pxed node name 52:54:00:12:34:56 web1
+    """
+
+    async def ask(client: Client) -> Any:
+        return await client.patch("nodes", handle, body={"name": new_name or None})
+
+    _report(invocation.call(ask), as_json, "is its name now")
+
+
+@node.command()
+@click.argument("handle", metavar="NODE")
+@click.argument("how", metavar="HOW")
+@json_option
+@click.pass_obj
+def localboot(invocation: Invocation, handle: str, how: str, as_json: bool) -> None:
+    """Choose how an installed machine that still reaches iPXE leaves it for its disk.
+
+    HOW is auto, or a way that this firmware understands: exit1, exit0, sanboot, poweroff. Wrong ones are refused by the appliance, which
+    names those it knows.
+
+    \b
+    Example:
+      pxed node localboot web1 exit0
+    """
+
+    async def ask(client: Client) -> Any:
+        return await client.patch("nodes", handle, body={"localboot": None if how == "auto" else how})
+
+    _report(invocation.call(ask), as_json, f"leaves iPXE with {clean(how)}")
+
+
+@node.command()
+@click.argument("handle", metavar="NODE")
+@json_option
+@click.pass_obj
+def remove(invocation: Invocation, handle: str, as_json: bool) -> None:
+    """Forget a machine. Refused while an install runs on it; it comes back as new when it network-boots again.
+
+    \b
+    Example:
+      pxed node remove web1
+    """
+
+    async def ask(client: Client) -> Any:
+        return await client.delete("nodes", handle)
+
+    found = invocation.call(ask)
+    if as_json:
+        print_json(found if isinstance(found, dict) else {"removed": handle})
+    else:
+        click.echo(f"{clean(handle)} is forgotten.")
+
+
+def _report(found: dict[str, Any], as_json: bool, sentence: str) -> None:
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(f"{label(found)} {sentence.format(id=clean(found.get('id')))}.")

@@ -1,0 +1,130 @@
+"""`pxed os ...`: what can be installed, and with which options."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from pxed.cli.client import Client
+from pxed.cli.invocation import Invocation, json_option
+from pxed.cli.output import clean, print_json, print_table
+
+_MAX_DEPTH = 6
+
+
+@click.group("os")
+def os_group() -> None:
+    """Operating systems: list them, and the options each one takes."""
+
+
+@os_group.command("list")
+@json_option
+@click.pass_obj
+def list_(invocation: Invocation, as_json: bool) -> None:
+    """List the families and releases that can be installed.
+
+    \b
+    Example:
+      pxed os list
+    """
+
+    async def ask(client: Client) -> Any:
+        return await client.get("oses")
+
+    found = invocation.call(ask)
+    if as_json:
+        print_json(found)
+        return
+    rows = [[each.get("name"), each.get("title"), ", ".join(_releases(each))] for each in found["oses"]]
+    print_table(["OS", "TITLE", "RELEASES"], rows, empty="This appliance can install nothing.")
+
+
+def _releases(family: Mapping[str, Any]) -> list[str]:
+    releases = family.get("releases") or []
+    return [clean(each.get("name") if isinstance(each, Mapping) else each) for each in releases]
+
+
+@os_group.command()
+@click.argument("family", metavar="FAMILY")
+@json_option
+@click.pass_obj
+def options(invocation: Invocation, family: str, as_json: bool) -> None:
+    """Show the options of an operating system, as `pxed install -o` takes them. --json prints the JSON Schema.
+
+    \b
+    Examples:
+      pxed os options debian
+      pxed os options debian --json > debian.schema.json
+    """
+
+    async def ask(client: Client) -> Any:
+        return await client.get("oses", family)
+
+    found = invocation.call(ask)
+    if as_json:
+        print_json(found)
+        return
+    rows = [[path, kind, default, text] for path, kind, default, text in describe(found["schema"])]
+    print_table(["OPTION", "TYPE", "DEFAULT", "WHAT"], rows, empty=f"{clean(family)} has no options.")
+    click.echo("\nN counts a list's entries from 0:  -o users.0.name=alice")
+    click.echo("A secret comes from a file or standard input:  -o users.0.password=@FILE")
+
+
+def describe(schema: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """A JSON Schema > (dotted path, type, default, description) for each value that can be set; entries of a list are ``N``."""
+    yield from _properties(schema, schema.get("$defs") or {}, "", 0)
+
+
+def _properties(schema: Mapping[str, Any], defs: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tuple[str, str, str, str]]:
+    required = set(schema.get("required") or ())
+    for name, raw in (schema.get("properties") or {}).items():
+        inner = _resolve(raw, defs)
+        path = f"{prefix}{name}"
+        default = "required" if name in required else _default(raw)
+        text = str(raw.get("description") or inner.get("description") or "").split("\n\n")[0]
+        item = _resolve(inner["items"], defs) if isinstance(inner.get("items"), Mapping) else None
+        below = inner if inner.get("properties") else item if item is not None and item.get("properties") else None
+        if below is not None and depth < _MAX_DEPTH:
+            yield from _properties(below, defs, f"{path}." if below is inner else f"{path}.N.", depth + 1)
+        else:
+            yield path, kind_of(raw, defs), default, text
+
+
+def _resolve(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Through ``$ref`` and through "or null" to what can be set."""
+    for _ in range(_MAX_DEPTH):
+        choices = [each for each in schema.get("anyOf") or schema.get("oneOf") or () if each.get("type") != "null"]
+        if "$ref" in schema:
+            schema = defs.get(str(schema["$ref"]).rpartition("/")[2], {})
+        elif len(choices) == 1:
+            schema = choices[0]
+        else:
+            break
+    return schema
+
+
+def kind_of(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
+    """A type in words: ``text``, ``integer``, ``plain|lvm``, ``list of text`` ..."""
+    schema = _resolve(schema, defs)
+    choices = [each for each in schema.get("anyOf") or schema.get("oneOf") or () if each.get("type") != "null"]
+    if choices:
+        return " or ".join(dict.fromkeys(kind_of(each, defs) for each in choices))
+    if "enum" in schema:
+        return "|".join(str(each) for each in schema["enum"])
+    if "const" in schema:
+        return str(schema["const"])
+    kind = schema.get("type", "any")
+    if kind == "array":
+        items = schema.get("items")
+        return f"list of {kind_of(items, defs)}" if isinstance(items, Mapping) else "list"
+    return {"string": "secret" if schema.get("format") == "password" else "text", "object": "object", "number": "number"}.get(
+        str(kind), str(kind)
+    )
+
+
+def _default(schema: Mapping[str, Any]) -> str:
+    value = schema.get("default")
+    return "" if value in (None, "", [], {}) else value if isinstance(value, str) else json.dumps(value)

@@ -10,7 +10,7 @@ import re
 import warnings
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from pxed.oses.strict import Strict, names
 
@@ -102,6 +102,12 @@ class User(Strict):
     sudo: bool = Field(default=False, description="May run everything as root; asks for the password if there is one")
     shell: Annotated[str, AfterValidator(_shell)] = "/bin/bash"
     gecos: Annotated[str, AfterValidator(_gecos)] = Field(default="", description="Full name")
+
+    @model_validator(mode="after")
+    def _one_password(self) -> User:
+        if self.password is not None and self.passwordHash is not None:
+            raise ValueError("either password or passwordHash")
+        return self
 
     def sealed(self) -> User:
         """The same user with the password hashed and forgotten."""

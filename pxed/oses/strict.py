@@ -17,6 +17,16 @@ from pydantic_core import ErrorDetails
 
 from pxed.errors import InvalidRequest
 
+_SENTENCES = (
+    ("Value error, ", ""),
+    ("Input should be greater", "a number greater"),
+    ("Input should be less", "a number less"),
+    ("Input should be ", ""),
+    ("String should match pattern ", "text that matches "),
+    ("String should have ", "text of "),
+    ("Field required", "a value (it is missing)"),
+)
+
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -60,10 +70,10 @@ def _translated(model: type[BaseModel], errors: Sequence[ErrorDetails], field: s
 
 def _expected(message: str) -> str:
     """Pydantic's sentence > what was expected, as it follows the word 'expected'."""
-    for start in ("Value error, ", "Input should be ", "Assertion failed, "):
+    for start, plain in _SENTENCES:
         if message.startswith(start):
-            return message.removeprefix(start)
-    return "a value (it is missing)" if message == "Field required" else message[:1].lower() + message[1:]
+            return plain + message.removeprefix(start)
+    return message[:1].lower() + message[1:]
 
 
 def _model_at(model: type[BaseModel], path: Iterable[int | str]) -> type[BaseModel]:

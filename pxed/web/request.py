@@ -172,9 +172,10 @@ class NotHere(Plain):
 
 
 class Site(server.Site):
-    """Our channel and request, an access log through twisted.logger, a ceiling for connections."""
+    """Our channel and request, an access log through twisted.logger, a ceiling for connections. `on_stop`: when the port is closed."""
 
-    def __init__(self, root: resource.Resource, *, reactor: Any) -> None:
+    def __init__(self, root: resource.Resource, *, reactor: Any, on_stop: Callable[[], None]) -> None:
+        self._on_stop = on_stop
         super().__init__(root, requestFactory=Request, parsePOSTFormSubmission=False, reactor=reactor, timeout=IDLE)
         self.connections = 0
 
@@ -192,7 +193,8 @@ class Site(server.Site):
         """No log file, no clock of our own."""
 
     def stopFactory(self) -> None:
-        """Nothing to close."""
+        """Hang up on whoever would stay for ever."""
+        self._on_stop()
 
     def acceptableProtocols(self) -> list[bytes]:
         return [b"http/1.1"]

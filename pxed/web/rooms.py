@@ -9,7 +9,10 @@ from typing import Any
 from pxed.node.inventory import Inventory
 from pxed.node.model import Node
 from pxed.node.timeline import Timeline
+from pxed.oses.catalog import Catalog, Urls
 from pxed.repo.disk import Disk
+from pxed.workflow.engine import Engine
+from pxed.workflow.install import Install
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +21,9 @@ class Rooms:
 
     inventory: Inventory
     timeline: Timeline
-    engine: Any
-    catalog: Any
-    urls: Callable[[str, str], Any]
+    engine: Engine
+    catalog: Catalog
+    urls: Callable[[str, str], Urls]
     disk: Disk
     clock: Any
     now: Callable[[], float]
@@ -29,8 +32,8 @@ class Rooms:
         """The node that used this IP address last."""
         return self.inventory.by_address(address)
 
-    def install_on(self, node: Node | None) -> Any:
-        """The install that `node` is assigned, if it runs; else None."""
+    def install_on(self, node: Node | None) -> Install | None:
+        """The install that `node` is assigned, if it runs; else None. NotFound if there is no such install."""
         if node is None or node.boot.install is None:
             return None
         install = self.engine.get(node.boot.install)

@@ -21,8 +21,13 @@ from typing import Any
 
 from twisted.web.resource import Resource
 
-from pxed.oses.catalog import Urls
+from pxed.config import Settings
+from pxed.node.inventory import Inventory
+from pxed.node.timeline import Timeline
+from pxed.oses.catalog import Catalog, Urls
 from pxed.repo.disk import Disk
+from pxed.repo.repository import Repository
+from pxed.web.api import make_api
 from pxed.web.boot import Autoexec, Profiles
 from pxed.web.files import FileTree
 from pxed.web.installer import InstallerFiles
@@ -30,6 +35,7 @@ from pxed.web.repositories import Repositories
 from pxed.web.request import NotHere, Plain, Site
 from pxed.web.rooms import Rooms
 from pxed.web.traffic import Traffic
+from pxed.workflow.engine import Engine
 
 
 class Health(Plain):
@@ -48,13 +54,13 @@ class Root(Resource):
 
 def make_site(
     *,
-    inventory: Any,
-    timeline: Any,
-    engine: Any,
-    catalog: Any,
-    repositories: Mapping[str, Any],
+    inventory: Inventory,
+    timeline: Timeline,
+    engine: Engine,
+    catalog: Catalog,
+    repositories: Mapping[str, Repository],
     tftproot: Path,
-    settings: Any,
+    settings: Settings,
     api_token: str,
     reactor: Any,
     now: Callable[[], float],
@@ -64,6 +70,7 @@ def make_site(
     disk = Disk(reactor)
     urls = partial(Urls, syslog_port=settings.ports.syslog)
     rooms = Rooms(inventory, timeline, engine, catalog, urls, disk, reactor, now)
+    api, hang_up = make_api(rooms, token=api_token, health=health)
     root = Root()
     for name, resource in (
         (b"health", Health()),
@@ -71,7 +78,8 @@ def make_site(
         (b"autoexec.ipxe", Autoexec()),
         (b"b", FileTree(tftproot, disk=disk, clock=reactor)),
         (b"i", InstallerFiles(rooms)),
+        (b"api", api),
         (b"repo", Repositories(rooms, repositories, Traffic(rooms))),
     ):
         root.putChild(name, resource)
-    return Site(root, reactor=reactor)
+    return Site(root, reactor=reactor, on_stop=hang_up)

@@ -1,0 +1,108 @@
+"""``/api/v1/installs`` and ``/api/v1/preview``: ordering, watching and ending installs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pxed.errors import InvalidRequest, NotFound
+from pxed.node.identity import normalise_mac
+from pxed.node.model import Node
+from pxed.web.api import gate
+from pxed.web.api.shapes import Json, install_shape, moment
+from pxed.web.rooms import Rooms
+
+STATES = ("running", "done", "failed", "cancelled", "parked")
+PREVIEW_TOKEN = "TOKEN"
+
+
+def add_to(routes: gate.Routes, rooms: Rooms) -> None:
+    api = Installs(rooms)
+    routes.add("POST", "/v1/installs", api.create)
+    routes.add("GET", "/v1/installs", api.all)
+    routes.add("GET", "/v1/installs/<install_id>", api.one)
+    routes.add("POST", "/v1/installs/<install_id>/cancel", api.cancel)
+    routes.add("POST", "/v1/installs/<install_id>/retry", api.retry)
+    routes.add("POST", "/v1/installs/<install_id>/restart", api.restart)
+    routes.add("POST", "/v1/preview", api.preview)
+
+
+def shape(rooms: Rooms, install: Any) -> Json:
+    """An install as JSON, its options without secrets."""
+    options = rooms.catalog.visible(install.options)
+    return install_shape(install, rooms.inventory.get(install.node_id), options=options, now=rooms.now())
+
+
+class Installs:
+    """Options are validated, hashed and rendered in a thread before anything else happens: a refused request changes nothing."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    async def create(self, request: Any) -> tuple[int, Json]:
+        handle, prepared = await self._prepared(request)
+        node = await self._adopted(handle)
+        install = await self._rooms.engine.create(
+            node.id, family=prepared.family, release=prepared.release, recipe=prepared.recipe, options=prepared.options
+        )
+        return 201, shape(self._rooms, install)
+
+    async def preview(self, request: Any) -> tuple[int, Json]:
+        handle, prepared = await self._prepared(request)
+        try:
+            node: Node | None = self._rooms.inventory.find(handle)
+        except NotFound:
+            self._mac(handle)
+            node = None
+        urls = self._rooms.urls(request.base, PREVIEW_TOKEN)
+        files = await self._rooms.disk.do(self._rooms.catalog.preview, prepared, node, urls)
+        return 200, {"files": files}
+
+    async def all(self, request: Any) -> tuple[int, Json]:
+        handle, state = request.argument("node"), request.argument("state")
+        if state and state not in STATES:
+            raise InvalidRequest(f"No install has the state {state[:40]!r}", field="state", expected=f"one of {', '.join(STATES)}")
+        node = self._rooms.inventory.find(handle) if handle else None
+        installs = self._rooms.engine.all(node=node.id if node else None)
+        return 200, {"installs": [shape(self._rooms, each) for each in installs if not state or each.state == state]}
+
+    async def one(self, _request: Any, install_id: str) -> tuple[int, Json]:
+        install = self._rooms.engine.get(install_id)
+        steps = await self._rooms.engine.steps(install_id)
+        for step in steps:
+            step.update(at=moment(step["at"]), deadline=moment(step["deadline"]))
+        return 200, {**shape(self._rooms, install), "steps": steps}
+
+    async def cancel(self, _request: Any, install_id: str) -> tuple[int, Json]:
+        return 200, shape(self._rooms, await self._rooms.engine.cancel(install_id))
+
+    async def retry(self, _request: Any, install_id: str) -> tuple[int, Json]:
+        return 201, shape(self._rooms, await self._rooms.engine.retry(install_id))
+
+    async def restart(self, _request: Any, install_id: str) -> tuple[int, Json]:
+        return 200, shape(self._rooms, await self._rooms.engine.restart(install_id))
+
+    async def _prepared(self, request: Any) -> tuple[str, Any]:
+        body = gate.body_of(request)
+        gate.fields(body, known=("node", "os", "release", "options"))
+        handle = gate.text(body, "node", required=True) or ""
+        family = gate.text(body, "os", required=True) or ""
+        release = gate.text(body, "release")
+        options = body.get("options", {})
+        if not isinstance(options, dict):
+            raise InvalidRequest("options is no object", field="options", expected="an object")
+        return handle, await self._rooms.disk.do(self._rooms.catalog.prepare, family, release, options)
+
+    async def _adopted(self, handle: str) -> Node:
+        """The node; a MAC address that nobody has seen yet becomes one, so that it can be armed before it is plugged in."""
+        try:
+            mac = self._rooms.inventory.find(handle).mac
+        except NotFound:
+            mac = self._mac(handle)
+        return await self._rooms.inventory.add(mac)
+
+    def _mac(self, handle: str) -> str:
+        try:
+            return normalise_mac(handle)
+        except ValueError:
+            self._rooms.inventory.find(handle)  # NotFound, in its own words
+            raise

@@ -1,0 +1,81 @@
+"""``/api/v1/nodes``: who is out there, and what happened to each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pxed.errors import InvalidRequest
+from pxed.node.model import Node
+from pxed.node.verdict import verdict
+from pxed.oses.catalog import LOCALBOOT
+from pxed.web.api import gate
+from pxed.web.api.installs import shape
+from pxed.web.api.shapes import Json, event_shape, node_shape
+from pxed.web.rooms import Rooms
+
+EVENTS_FOR_VERDICT = 500
+
+
+def add_to(routes: gate.Routes, rooms: Rooms) -> None:
+    api = Nodes(rooms)
+    routes.add("GET", "/v1/nodes", api.all)
+    routes.add("POST", "/v1/nodes", api.add)
+    routes.add("GET", "/v1/nodes/<handle>", api.one)
+    routes.add("PATCH", "/v1/nodes/<handle>", api.change)
+    routes.add("DELETE", "/v1/nodes/<handle>", api.remove)
+    routes.add("GET", "/v1/nodes/<handle>/events", api.events)
+
+
+class Nodes:
+    """`handle` is an id, a name, or a MAC address in any spelling."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    async def all(self, _request: Any) -> tuple[int, Json]:
+        latest: dict[str, Any] = {}
+        for install in self._rooms.engine.all():
+            known = latest.get(install.node_id)
+            if known is None or install.created_at >= known.created_at:
+                latest[install.node_id] = install
+        return 200, {"nodes": [node_shape(node, latest.get(node.id)) for node in self._rooms.inventory.all()]}
+
+    async def add(self, request: Any) -> tuple[int, Json]:
+        body = gate.body_of(request)
+        gate.fields(body, known=("mac", "name"))
+        node = await self._rooms.inventory.add(gate.text(body, "mac", required=True) or "", name=gate.text(body, "name"))
+        return 201, node_shape(node, self._latest(node))
+
+    async def one(self, _request: Any, handle: str) -> tuple[int, Json]:
+        return 200, await self._detail(self._rooms.inventory.find(handle))
+
+    async def change(self, request: Any, handle: str) -> tuple[int, Json]:
+        body = gate.body_of(request)
+        gate.fields(body, known=("name", "localboot"))
+        node = self._rooms.inventory.find(handle)
+        changes: dict[str, str | None] = {name: gate.text(body, name) for name in ("name", "localboot") if name in body}
+        way = changes.get("localboot")
+        if way is not None and way not in LOCALBOOT:
+            raise InvalidRequest(f"localboot can't be {way[:40]!r}", field="localboot", expected=f"one of {', '.join(LOCALBOOT)}")
+        changed = await self._rooms.inventory.update(node.id, **changes)
+        return 200, await self._detail(changed)
+
+    async def remove(self, _request: Any, handle: str) -> tuple[int, None]:
+        await self._rooms.inventory.remove(self._rooms.inventory.find(handle).id)
+        return 204, None
+
+    async def events(self, request: Any, handle: str) -> tuple[int, Json]:
+        node = self._rooms.inventory.find(handle)
+        after = gate.number(request, "after", default=0)
+        limit = gate.number(request, "limit", default=500, most=5000)
+        events = await self._rooms.timeline.history(node=node.id, after=after, limit=limit)
+        return 200, {"events": [event_shape(event) for event in events]}
+
+    async def _detail(self, node: Node) -> Json:
+        latest = self._latest(node)
+        events = await self._rooms.timeline.history(node=node.id, limit=EVENTS_FOR_VERDICT)
+        said = verdict(node, events, latest.state if latest is not None else None, self._rooms.now())
+        return {**node_shape(node, latest), "verdict": said, "install": shape(self._rooms, latest) if latest is not None else None}
+
+    def _latest(self, node: Node) -> Any:
+        return max(self._rooms.engine.all(node=node.id), key=lambda install: install.created_at, default=None)

@@ -120,7 +120,7 @@ class Store:
             return
         self._reactor.callFromThread(opened.callback, None)
         while (jobs := self._next()) is not None:
-            problem = _commit(database, jobs)
+            problem = commit_or_fail(database, jobs)
             self._reactor.callFromThread(self._settle, jobs, problem)
         database.close()
         self._reactor.callFromThread(self._closed.callback, None)
@@ -143,7 +143,7 @@ class Store:
         return None
 
 
-def _commit(database: Database, jobs: Sequence[Job]) -> StorageUnavailable | None:
+def commit_or_fail(database: Database, jobs: Sequence[Job]) -> StorageUnavailable | None:
     """Commit one batch; a problem is every job's problem. Never raises: the thread lives as long as the appliance."""
     try:
         commit_batch(database.connection(), jobs)

@@ -141,7 +141,8 @@ class Run:
             history = await self._gate.through(lambda: Deferred.fromCoroutine(self._timeline.history(node=self.install.node_id)))
         except StorageUnavailable:
             return missed
-        seen = [e for e in history if e.kind.startswith(_FROM_THE_NODE) and e.at >= self.install.created_at]
+        ours = [e for e in history if e.at >= self.install.created_at and e.install in (None, self.install.id)]
+        seen = [e for e in ours if e.kind.startswith(_FROM_THE_NODE)]
         if not seen:
             return f"{missed}; nothing was seen of the node since the install was created"
         return f"{missed}; last seen {lasting(self._now() - seen[-1].at)} before: {seen[-1].text}"

@@ -1,0 +1,305 @@
+"""The sending half of one transfer: which block goes out when. Go-back-N over ready-made packets; knows neither socket nor file.
+
+RFC 1350 lock-step is a window of 1; RFC 7440 windows go back to the first block that is missing. Blocks are counted from 1 without
+end here and taken modulo 65536 on the wire; the OACK counts as block 0. The rules, and what each is there for:
+
+* A duplicate ACK never makes lock-step send again (Sorcerer's Apprentice, RFC 1123 section 4.2.3.1).
+* An ACK for part of a window sooner than 0.75 round trips after the last transmission: the rest is in flight, send only what was
+  never sent. Later: the rest is lost, go back. EDK2 acknowledges every unexpected block; without this rule two interleaved streams
+  run side by side, and ignoring such ACKs instead stalls every window until the time-out.
+* A duplicate ACK in a window: go back, once per window.
+* A probe (see `pace`) is the last block under way, alone: a client that has it repeats its ACK, one that misses others says so.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Protocol
+
+from fbtftp import constants
+
+from pxed.tftp.image import HEADER, Segment
+from pxed.tftp.pace import Pace
+
+NEVER = float("inf")
+_ACK = constants.OPCODE_ACK << 16
+_WORD = struct.Struct("!I")
+_buffer = bytearray(1024)
+"""Where every incoming datagram lands, opcode and block in its first four bytes: one reactor, one datagram at a time."""
+
+
+class Owner(Protocol):
+    """What a stream asks of its transfer. The last three end it: the stream calls nothing after them."""
+
+    def send_oack(self) -> None:
+        """Send the OACK, perhaps not for the first time. OSError as of a socket."""
+
+    def wanted(self) -> None:
+        """The blocks at hand are used up: `Stream.resume` with the next segment."""
+
+    def cannot_send(self, error: OSError) -> bool:
+        """A send was refused. True: the kernel cuts no windows here, send block by block from now on."""
+
+    def ended(self, reason: str) -> None:
+        """Over: everything acknowledged if `reason` is empty, else why not."""
+
+    def aborted(self, code: int, text: bytes) -> None:
+        """The client sent ERROR, which is never answered (RFC 1350 section 7)."""
+
+    def illegal(self) -> None:
+        """The client sent something that has no place in a read, to be answered with ERROR 4."""
+
+
+class Stream:
+    """`seconds` is monotonic. `deadline`: when `expire` wants to be called. `run`: blocks that one call of `send` may carry."""
+
+    __slots__ = (
+        "_acked",
+        "_base",
+        "_clean",
+        "_expect",
+        "_extra",
+        "_idle",
+        "_limit",
+        "_owner",
+        "_progress_at",
+        "_recv_into",
+        "_resent_at",
+        "_seconds",
+        "_send",
+        "_send_one",
+        "_sent",
+        "_sent_at",
+        "_span",
+        "_step",
+        "_total",
+        "_view",
+        "_window",
+        "deadline",
+        "pace",
+        "retransmits",
+    )
+
+    def __init__(
+        self,
+        owner: Owner,
+        *,
+        send: Callable[[memoryview], object],
+        recv_into: Callable[[bytearray], int],
+        seconds: Callable[[], float],
+        segment: Segment,
+        total: int,
+        blksize: int,
+        window: int,
+        run: int,
+        pace: Pace,
+        idle_timeout: float,
+    ) -> None:
+        self._owner = owner
+        self._recv_into = recv_into
+        self._seconds = seconds
+        self._view, self._base, self._limit = segment.view, segment.base, segment.limit
+        self._total = total
+        self._step = blksize + HEADER
+        self._window = window
+        self._span = self._step * window
+        self._send_one = send
+        self._send = send if run >= window else self._runs(run)
+        self.pace = pace
+        self._idle = idle_timeout
+        self._acked = self._sent = self._expect = 0
+        self._clean = True
+        self._extra = 0  # 1: the present flight was probed; 2: so was the one before, its ACK may come twice
+        self._resent_at = -2
+        self._sent_at = self._progress_at = seconds()
+        self.retransmits = 0
+        self.deadline = NEVER
+
+    @property
+    def acked(self) -> int:
+        """Blocks the client has acknowledged; -1 while it has not even acknowledged the OACK."""
+        return self._acked
+
+    def silence(self) -> float:
+        """Seconds since the client last acknowledged something new (since the start, if it never did)."""
+        return self._seconds() - self._progress_at
+
+    def start(self, *, oack: bool) -> None:
+        """Send the OACK, or the first window if there was nothing to negotiate. Called once."""
+        if oack:
+            self._acked, self._expect = -1, _ACK
+        self._flight(self._seconds(), clean=True)
+
+    def readable(self) -> None:
+        """One datagram of the client. Straight through is the hot path: an ACK for all that was sent, the next window goes out."""
+        try:
+            size = self._recv_into(_buffer)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._gone()
+            return
+        word: int = _WORD.unpack_from(_buffer)[0]
+        if word != self._expect or size < 4:
+            self._unexpected(word, size)
+            return
+        now = self._seconds()
+        if self._clean:
+            self.pace.sample(now - self._sent_at)
+        else:
+            self._clean = True
+        if self._extra:
+            self._extra = 2 if self._extra == 1 else 0
+        acked = self._acked = self._sent
+        self._sent_at = self._progress_at = now
+        if acked >= self._limit:
+            self._used_up(now)
+            return
+        sent = acked + self._window
+        if sent > self._total:
+            sent = self._total
+        self._sent = sent
+        self._expect = _ACK | (sent & 0xFFFF)
+        self.deadline = now + self.pace.wait
+        offset = (acked - self._base) * self._step
+        try:
+            self._send(self._view[offset : offset + self._span])
+        except OSError as error:
+            self._refused(error)
+
+    def resume(self, segment: Segment) -> None:
+        """Go on with the segment that `Owner.wanted` asked for."""
+        self._view, self._base, self._limit = segment.view, segment.base, segment.limit
+        self._progress_at = self._seconds()
+        self._flight(self._progress_at, clean=True)
+
+    def expire(self, now: float) -> None:
+        """The deadline has passed. If it is the reactor that was late and an ACK waits, the ACK counts."""
+        deadline = self.deadline
+        self.readable()
+        if self.deadline != deadline:
+            return
+        if now - self._progress_at >= self._idle:
+            self._over(f"no answer for {now - self._progress_at:.0f} s")
+        elif self._acked >= 0 and self._extra != 1 and self.pace.probes:
+            self._extra, self._clean = 1, False
+            self.retransmits += 1
+            self.deadline = now + self.pace.rto
+            self._transmit(self._sent, self._sent)
+        else:
+            self.pace.timed_out()
+            self._go_back(now)
+
+    def close(self) -> None:
+        """Never calls anybody again. May be called twice."""
+        self.deadline = NEVER
+        self._expect = -1
+
+    def _unexpected(self, word: int, size: int) -> None:
+        opcode, block = word >> 16, word & 0xFFFF
+        if size < 4:
+            return  # D4: no TFTP packet is that short
+        if opcode == constants.OPCODE_ERROR:
+            self.close()
+            self._owner.aborted(block, bytes(_buffer[4:size]).split(b"\x00")[0])
+        elif opcode != constants.OPCODE_ACK:
+            self.close()
+            self._owner.illegal()
+        elif self._expect >= 0:  # not while waiting for a segment
+            ahead = (block - self._acked) & 0xFFFF
+            now = self._seconds()
+            if ahead == 0:
+                self._duplicate(now)
+            elif ahead < self._sent - self._acked:
+                self._partial(now, ahead)
+            # else: an ACK of long ago, or of a block never sent
+
+    def _duplicate(self, now: float) -> None:
+        if self._extra == 2:
+            self._extra = 0
+            self.pace.probed_early()
+        elif self._window > 1 and self._resent_at != self._acked and self._lost(now):
+            self._go_back(now)
+
+    def _partial(self, now: float, ahead: int) -> None:
+        self._acked += ahead
+        self._progress_at = now
+        if self._acked >= self._limit:
+            self._used_up(now)
+        elif self._lost(now):
+            self._go_back(now)
+        else:
+            first = self._sent + 1
+            self._sent = min(self._acked + self._window, self._total)
+            self._expect = _ACK | (self._sent & 0xFFFF)
+            self._clean = False
+            self.deadline = now + self.pace.rto
+            self._transmit(first, self._sent)
+
+    def _lost(self, now: float) -> bool:
+        """Whether what was sent last should have been acknowledged by now."""
+        return now - self._sent_at >= 0.75 * self.pace.srtt
+
+    def _go_back(self, now: float) -> None:
+        self.retransmits += 1
+        self._resent_at = self._acked
+        self._flight(now, clean=False)
+
+    def _flight(self, now: float, *, clean: bool) -> None:
+        """Send the window behind the last acknowledged block, or the OACK while that is not acknowledged."""
+        self._clean = clean
+        self._sent_at = now
+        self.deadline = min(now + (self.pace.wait if clean else self.pace.rto), self._progress_at + self._idle)
+        if self._acked < 0:
+            try:
+                self._owner.send_oack()
+            except OSError as error:
+                self._refused(error)
+            return
+        self._sent = min(self._acked + self._window, self._total)
+        self._expect = _ACK | (self._sent & 0xFFFF)
+        self._transmit(self._acked + 1, self._sent)
+
+    def _transmit(self, first: int, last: int) -> None:
+        """Blocks `first` to `last` as they are."""
+        if first > last:
+            return
+        offset = (first - 1 - self._base) * self._step
+        try:
+            self._send(self._view[offset : offset + (last - first + 1) * self._step])
+        except OSError as error:
+            self._refused(error)
+
+    def _runs(self, run: int) -> Callable[[memoryview], object]:
+        size = run * self._step
+
+        def send_runs(window: memoryview) -> None:
+            for start in range(0, len(window), size):
+                self._send_one(window[start : start + size])
+
+        return send_runs
+
+    def _refused(self, error: OSError) -> None:
+        """A send failed. Most errors are like a packet lost on the way: the time-out repeats it (D20)."""
+        if isinstance(error, ConnectionRefusedError):
+            self._gone()
+        elif self._owner.cannot_send(error):
+            self._send = self._runs(1)
+            self._flight(self._seconds(), clean=False)
+
+    def _used_up(self, now: float) -> None:
+        if self._acked >= self._total:
+            self._over("")
+            return
+        self._expect = -1
+        self.deadline = now + self._idle
+        self._owner.wanted()
+
+    def _gone(self) -> None:
+        """ICMP says that nobody listens. If only the last ACK was missing, the client has everything and has closed its socket."""
+        self._over("" if self._acked == self._total - 1 else "the client is gone (port unreachable)")
+
+    def _over(self, reason: str) -> None:
+        self.close()
+        self._owner.ended(reason)

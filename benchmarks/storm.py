@@ -155,7 +155,7 @@ def appliance(srv: str, state: Path, mirror: Path) -> Iterator[int]:
     log = (state.parent / "pxed.log").open("ab")
     process = subprocess.Popen(
         ["ip", "netns", "exec", srv, sys.executable, "-m", "pxed", "up", "--interface", "veth0", "--state-dir", str(state),
-         "--repository", f"debian={mirror}"],
+         "--repository", f"debian={mirror}", "--config", str(state / "bench.toml")],
         cwd=ROOT, stdout=log, stderr=log,
     )  # fmt: skip
     try:
@@ -178,7 +178,7 @@ import json, sys, urllib.request as u
 token, nodes = sys.argv[1], int(sys.argv[2])
 for i in range(nodes):
     mac = ":".join(f"{b:02x}" for b in b"\\x02\\x70\\x78" + i.to_bytes(3, "big"))
-    body = {"node": mac, "os": "debian", "release": "12", "options": {"hostname": f"node{i}", "rootLogin": "lock"}}
+    body = {"node": mac, "os": "debian", "release": "12", "options": {"hostname": f"node{i}"}}
     u.urlopen(u.Request("http://127.0.0.1/api/v1/installs", data=json.dumps(body).encode(),
         headers={"Authorization": "Bearer " + token, "Content-Type": "application/json"}), timeout=30).read()
 """
@@ -200,6 +200,7 @@ def rows(only: str | None = None) -> list[dict[str, str]]:
         shutil.copy(initrd, mirror / "linux")
         golden = work / "golden"
         (golden / "tftproot").mkdir(parents=True)
+        (golden / "bench.toml").write_text("[tftp]\nper_client = 2000\n")  # the fake nodes share one address
         efi = bytearray(Path("/usr/lib/ipxe/snponly.efi").read_bytes()[: 256 << 10])
         (golden / "tftproot" / "snponly.efi").write_bytes(efi.ljust(256 << 10, b"\0"))
         with appliance(srv, golden, work / "mirror"):

@@ -1,0 +1,133 @@
+"""From a request to a stored install, and from an install to its files."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pxed.errors import InvalidRequest, NotFound
+from pxed.oses.catalog import LOCALBOOT, Catalog, Release, Urls
+from tests.oses.samples import FULL, MINIMAL, SECRET, TOKEN, URLS, FakeInstall, FakeNode, hostile, install_of
+
+CATALOG = Catalog()
+
+
+def test_an_unknown_system_or_release_is_answered_with_what_there_is() -> None:
+    with pytest.raises(NotFound, match=r"no operating system 'debain'; there is debian"):
+        CATALOG.prepare("debain", None, {})
+    with pytest.raises(NotFound, match=r"no release 'trixi' \(perhaps trixie\); there is 13, 12, 11"):
+        CATALOG.prepare("debian", "trixi", {})
+
+
+def test_the_default_release_is_the_first_and_code_names_are_taken() -> None:
+    assert CATALOG.prepare("debian", None, {}).release == "13"
+    assert CATALOG.prepare("debian", "bookworm", {}).release == "12"
+
+
+def test_a_prepared_install_is_json_and_holds_no_secret_in_plain_text() -> None:
+    prepared = CATALOG.prepare("debian", "12", FULL)
+    stored = json.dumps(prepared.options, ensure_ascii=False)
+    assert SECRET not in stored
+    assert SECRET not in repr(prepared)
+    assert "$6$" not in repr(prepared)
+    assert "$6$" not in json.dumps(CATALOG.visible(prepared.options))
+
+
+@pytest.mark.parametrize("options", [MINIMAL, FULL, hostile()], ids=["minimal", "full", "hostile"])
+def test_no_file_of_an_install_holds_a_plain_password(options: dict[str, object]) -> None:
+    prepared = CATALOG.prepare("debian", "12", options)
+    secrets = {SECRET, str(options.get("rootPassword", SECRET)), "'; :(){ :|:& };: #"}
+    for name, text in CATALOG.preview(prepared, FakeNode(), URLS).items():
+        assert not [secret for secret in secrets if secret in text], name
+
+
+def test_what_was_prepared_is_what_the_node_gets() -> None:
+    prepared = CATALOG.prepare("debian", "12", FULL)
+    install, node = install_of(prepared), FakeNode()
+    preview = CATALOG.preview(prepared, node, URLS)
+    assert CATALOG.profile(install, node, URLS) == preview["boot.ipxe"]
+    for name in CATALOG.families["debian"].files:
+        rendered = CATALOG.file(install, node, URLS, name)
+        assert rendered.body.decode() == preview[name]
+        assert rendered.content_type.startswith("text/")
+
+
+def test_a_file_that_an_install_does_not_have_is_not_found() -> None:
+    with pytest.raises(NotFound, match=r"no file '\.\./x'; it has preseed.cfg"):
+        CATALOG.file(FakeInstall("debian", "12", {}), FakeNode(), URLS, "../x")
+
+
+def test_an_option_of_another_family_is_refused_by_name_with_the_reason() -> None:
+    with pytest.raises(InvalidRequest, match="bonds cannot be used here") as caught:
+        CATALOG.prepare("debian", None, {"bonds": [{"name": "bond0"}]})
+    assert caught.value.field == "options.bonds"
+    CATALOG.prepare("debian", None, {"bonds": None})
+
+
+def test_a_kernel_line_the_kernel_would_cut_is_refused() -> None:
+    for arguments in ("x" * 2000, " ".join(f"a{i}=b" for i in range(40))):
+        with pytest.raises(InvalidRequest) as caught:
+            CATALOG.prepare("debian", None, {"kernelArgs": arguments})
+        assert caught.value.field == "options.kernelArgs"
+    CATALOG.prepare("debian", None, {"kernelArgs": " ".join(f"a.b{i}=c" for i in range(40))})
+
+
+def test_switching_off_at_the_end_selects_the_recipe_that_does_not_wait_for_a_first_boot() -> None:
+    assert CATALOG.prepare("debian", None, {}).recipe == "debian"
+    for after in ("poweroff", "halt"):
+        assert CATALOG.prepare("debian", None, {"after": after}).recipe == "debian-off"
+    for name in ("debian", "debian-off"):
+        assert CATALOG.recipes.get(name, 1).name == name
+
+
+def test_an_operators_own_release_is_data() -> None:
+    catalog = Catalog()
+    catalog.add_release("debian", Release("14", "Debian 14 (forky)", {"codename": "forky", "images": "/daily/forky"}))
+    prepared = catalog.prepare("debian", "14", {})
+    assert "/repo/debian/daily/forky/linux" in catalog.preview(prepared, None, URLS)["boot.ipxe"]
+    assert "mirror/suite string forky\n" in catalog.preview(prepared, None, URLS)["preseed.cfg"]
+    with pytest.raises(NotFound):
+        CATALOG.prepare("debian", "14", {})
+
+
+def test_lists_and_schemas_are_json() -> None:
+    (debian,) = [each for each in json.loads(json.dumps(CATALOG.list())) if each["name"] == "debian"]
+    assert [release["name"] for release in debian["releases"]] == ["13", "12", "11"]
+    assert [each["phase"] for each in debian["milestones"]] == ["started", "installed", "booted"]
+    schema = json.loads(json.dumps(CATALOG.schema("debian")))
+    assert {"hostname", "rootSshKeys", "disk", "preseedExtra"} <= set(schema["properties"])
+    assert "rootSshKey" not in schema["properties"]
+    assert schema["properties"]["rootPassword"]["anyOf"][0]["format"] == "password"
+    with pytest.raises(NotFound):
+        CATALOG.schema("plan9")
+
+
+@pytest.mark.parametrize("way", [*LOCALBOOT, None, "nonsense"])
+def test_a_node_with_nothing_to_install_gets_a_way_out_of_ipxe(way: str | None) -> None:
+    script = CATALOG.localboot(FakeNode(name="a ${b} || c\n漢", localboot=way))
+    assert script.startswith("#!ipxe\n")
+    assert "${b}" not in script
+    assert script.rstrip().splitlines()[-1] in ("exit 1", "exit 0")
+    assert ("sanboot" in script) == (way in ("auto", "sanboot", None, "nonsense"))
+    assert ("poweroff" in script.replace("Way: poweroff", "")) == (way == "poweroff")
+
+
+def test_nobody_in_particular_also_gets_a_way_out() -> None:
+    assert "exit 1" in CATALOG.localboot(None)
+
+
+@pytest.mark.parametrize(
+    ("base", "host", "port"),
+    [
+        ("http://10.0.0.1", "10.0.0.1", 80),
+        ("http://10.0.0.1:8080", "10.0.0.1", 8080),
+        ("http://[2001:db8::1]:81", "2001:db8::1", 81),
+        ("http://[::1]", "::1", 80),
+    ],
+)
+def test_urls_know_host_and_port_of_their_base(base: str, host: str, port: int) -> None:
+    urls = Urls(base, TOKEN)
+    assert (urls.host, urls.port) == (host, port)
+    assert urls.notify("booted") == f"{base}/i/{TOKEN}/notify/booted"
+    assert TOKEN not in repr(urls)

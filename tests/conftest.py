@@ -19,8 +19,9 @@ import pytest
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.logger import LogLevel, globalLogPublisher
+from twisted.logger import ILogObserver, LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 reactor: Any = _reactor
 
@@ -29,6 +30,7 @@ SETTLE = 1.0
 """Seconds for connections to finish closing when a test has ended."""
 
 
+@implementer(ILogObserver)
 class Logged:
     """The failures logged since the test began."""
 
@@ -97,7 +99,7 @@ def _limited(test: Callable[..., Any], seconds: float) -> Callable[..., Any]:
 
 
 async def _inspected(test: Callable[..., Any], arguments: dict[str, Any], seconds: float) -> None:
-    errors = arguments.get("logged") or Logged()
+    errors: Logged = arguments.get("logged") or Logged()
     if "logged" not in arguments:
         globalLogPublisher.addObserver(errors)
     calls, readers = set(reactor.getDelayedCalls()), set(reactor.getReaders())

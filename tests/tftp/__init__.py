@@ -1,0 +1,1 @@
+"""TFTP: every rule of the five RFCs in raw packets over loopback, the clock under the test's control."""

@@ -35,7 +35,7 @@ from pxed.oses.debian_progress import progress
 from pxed.repo.bootprograms import BootPrograms, scan
 from pxed.repo.repository import make_repositories
 from pxed.store import Store
-from pxed.syslog import SyslogReceiver
+from pxed.syslog.receiver import Receiver, Syslog
 from pxed.tftp import TftpService, TransferEvent
 from pxed.web.site import make_site
 from pxed.workflow.engine import Engine
@@ -51,7 +51,7 @@ class Options(usage.Options):
 
     synopsis = "[options]"
     longdesc = "An OS-provisioning appliance: proxy-DHCP, TFTP, HTTP and syslog beside a DHCP server that it does not own."
-    optParameters: ClassVar[list[list[Any]]] = [  # type: ignore[misc]
+    optParameters: ClassVar[list[list[Any]]] = [
         ["config", "c", None, "TOML file with the settings"],
         ["address", "a", None, "IPv4 address in offers and URLs (default: the interface's own)"],
         ["state-dir", None, None, "where database, token and caches live (default /var/lib/pxed)"],
@@ -129,8 +129,10 @@ class Appliance(service.MultiService):
         self.tftp = TftpService(
             reactor=reactor, root=settings.boot_root, on_event=self._transferred, settings=settings.tftp, port=settings.ports.tftp
         )
-        self.syslog = SyslogReceiver(
-            reactor=reactor, inventory=self.inventory, timeline=self.timeline, port=settings.ports.syslog, on_line=self._installer_line
+        self.syslog = Receiver(
+            Syslog(inventory=self.inventory, timeline=self.timeline, clock=reactor, on_line=self._installer_line),
+            reactor=reactor,
+            port=settings.ports.syslog,
         )
         self.http: Any = None
         self._now = now
@@ -229,8 +231,10 @@ class Appliance(service.MultiService):
         return port
 
     def health(self) -> dict[str, Any]:
-        """What `/api/v1/health` says beside status and version: JSON values only."""
+        """What `/api/v1/health` says: JSON values only."""
         return {
+            "status": "ok" if self.store.healthy else "failing",
+            "version": __version__,
             "uptime": round(self._monotonic() - self._started, 1),
             "store": "ok" if self.store.healthy else "failing",
             "services": {

@@ -1,13 +1,15 @@
 """The service that joins the wire to the inventory: every packet of ports 67 and 4011 comes through here.
 
-What to answer says `offer.decide`; this module finds out who asks and through which interface, tells the timeline (one event and one log
-line per step of one exchange; a retransmit with the same xid is answered but not told again) and counts everything it does not answer.
+What to answer says `offer.decide`; this module finds out who asks, how the client is to be treated (`treatment`) and hands the outcome to
+`report`. Nothing here waits: inventory and timeline answer from memory.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import lru_cache
 from socket import inet_aton, inet_ntoa
 from typing import Any
@@ -18,32 +20,35 @@ from twisted.logger import Logger
 from pxed.config import Settings
 from pxed.dhcp import options as opt
 from pxed.dhcp.client import Client, Silence, classify
-from pxed.dhcp.interfaces import ChangeWatch, Interfaces
+from pxed.dhcp.interfaces import Interface, Interfaces
 from pxed.dhcp.neighbours import Neighbours
-from pxed.dhcp.offer import PXE_PORT, SERVER_PORT, Arrival, Policy, Programs, Reply, decide
-from pxed.dhcp.packet import ACK, BOOTREQUEST, OFFER, REQUEST, MalformedPacket, Packet, parse
-from pxed.dhcp.sockets import Door, RawDoor, open_dhcp, open_pxe, open_sniffer, replies_to_clients
-from pxed.errors import HostProblem
-from pxed.node.identity import architecture_name
+from pxed.dhcp.offer import PXE_PORT, SERVER_PORT, USUAL, Arrival, Policy, Programs, Reply, Treatment, decide
+from pxed.dhcp.packet import ACK, BOOTREQUEST, DISCOVER, OFFER, REQUEST, MalformedPacket, Packet, parse
+from pxed.dhcp.report import Report
+from pxed.dhcp.treatment import Treatments, shapes
+from pxed.dhcp.wire import Wire
+from pxed.node.guard import Guard
 from pxed.node.inventory import Inventory
 from pxed.node.model import Boot, Node
+from pxed.node.siteserver import Piece, for_node
 from pxed.node.timeline import Timeline
 
-_REFRESH_EVERY = 30.0
+_LEASE_HEARD_WITHIN = 300.0
 _NO_ADDRESS = bytes(4)
-_REMEMBERED = 16384
-_SILENCE_TOLD_AGAIN = 60.0
+_BROADCAST = "255.255.255.255"
 
 _printable = lru_cache(maxsize=512)(opt.printable)
 
 
 class Responder(service.Service):
-    """Proxy-DHCP on 67 and the PXE boot server on 4011. `reactor` as IReactorTime and IReactorFDSet; `now` gives UTC seconds.
+    """Proxy-DHCP on 67 and the PXE boot server on 4011. `reactor` as IReactorTime and IReactorFDSet; `now` gives UTC seconds, `seconds`
+    is monotonic (a reactor's own `seconds` is not).
 
-    `programs` is asked per packet, so that a boot program put there while we run is offered from then on.
+    `programs` is asked per packet, so that a boot program put there while we run is offered from then on. `guard` may be shared with the
+    web room; without one the responder makes its own.
     """
 
-    log = Logger()
+    log = Logger(namespace="pxed.dhcp")
     name = "dhcp"
 
     def __init__(
@@ -55,150 +60,132 @@ class Responder(service.Service):
         programs: Callable[[], Programs],
         settings: Settings,
         now: Callable[[], float],
+        guard: Guard | None = None,
         interfaces: Interfaces | None = None,
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reactor = reactor
         self._inventory = inventory
-        self._timeline = timeline
         self._programs = programs
         self._settings = settings
         self._now = now
         self._wanted = inet_aton(str(settings.address)) if settings.address else None
-        self.interfaces = interfaces or Interfaces(settings.interfaces)
+        self.guard = guard or Guard(inventory=inventory, timeline=timeline, seconds=seconds)
+        self.treatments = Treatments(inventory=inventory, timeline=timeline, guard=self.guard, quirks=settings.dhcp.quirks, seconds=seconds)
         self.neighbours = Neighbours(now)
-        self.counters: Counter[str] = Counter()
-        """Packets by what became of them: ``offer``, ``ack``, or the reason of silence."""
-        self._doors: dict[int, Door] = {}
-        self._sniffer: RawDoor | None = None
-        self._watch: ChangeWatch | None = None
-        self._timer: Any = None
-        self._told: dict[tuple[str, int], tuple[int, str, float]] = {}
-        self._warned: set[str] = set()
-
-    # the service
+        self.report = Report(timeline, seconds)
+        self.interfaces = interfaces or Interfaces(settings.interfaces)
+        self.wire = Wire(
+            reactor,
+            settings,
+            self.interfaces,
+            on_packet=self.received,
+            on_reply=self.overheard,
+            uncounted=self._count,
+            changed=lambda: self.report.forget("interface "),
+        )
 
     def privilegedStartService(self) -> None:
-        """Bind 67 and 4011 while we may. HostProblem when that can't be had, or a configured interface does not exist."""
+        """Bind 67 and 4011 while we may. HostProblem as `Wire.open`."""
         super().privilegedStartService()
-        if not self._doors:
-            self._open()
+        self.wire.open()
 
     def startService(self) -> None:
         super().startService()
-        if not self._doors:
-            self._open()
-        for door in (*self._doors.values(), *([self._sniffer] if self._sniffer else [])):
-            door.start()
-        try:
-            self._watch = ChangeWatch(self._reactor, self._refresh)
-        except OSError as error:
-            self.log.info("Changes of interfaces are noticed within {seconds:.0f} s: {error}", seconds=_REFRESH_EVERY, error=error)
-        self._timer = self._reactor.callLater(_REFRESH_EVERY, self._on_timer)
+        self.wire.open()
+        self.wire.start()
 
     def stopService(self) -> None:
         super().stopService()
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        for part in (self._watch, self._sniffer, *self._doors.values()):
-            if part is not None:
-                part.close()
-        self._doors.clear()
-        self._watch = self._sniffer = self._timer = None
+        self.wire.close()
 
-    def _open(self) -> None:
-        try:
-            self.interfaces.refresh()
-        except OSError as error:
-            raise HostProblem(f"the network interfaces can't be listed: {error}") from error
-        if missing := self.interfaces.missing():
-            raise HostProblem(f"there is no network interface {', '.join(missing)}", "`ip -br address` shows what there is")
-        ports = self._settings.ports
-        try:
-            self._doors[SERVER_PORT] = open_dhcp(self._reactor, self._on_dhcp, port=ports.dhcp, mode=self._settings.dhcp.socket)
-            self._doors[PXE_PORT] = open_pxe(self._reactor, self._on_pxe, port=ports.pxe)
-        except HostProblem:
-            for door in self._doors.values():
-                door.close()
-            self._doors.clear()
-            raise
-        try:
-            self._sniffer = open_sniffer(self._reactor, self._on_reply, self.interfaces.own)
-        except OSError as error:
-            self.log.info("Other servers on the wire can't be heard (needs CAP_NET_RAW): {error}", error=error.strerror)
-        if self._doors[SERVER_PORT].raw:
-            self.log.info("Port {port} belongs to a DHCP server on this host: listening beside it", port=ports.dhcp)
-
-    def _on_timer(self) -> None:
-        self._timer = self._reactor.callLater(_REFRESH_EVERY, self._on_timer)
-        self._refresh()
-
-    def _refresh(self) -> None:
-        try:
-            changed = self.interfaces.refresh()
-        except OSError as error:
-            self.log.warn("The network interfaces can't be listed: {error}", error=error)
-            return
-        if not changed:
-            return
-        served = ", ".join(f"{each.name} {' '.join(map(str, each.subnets)) or '(no address)'}" for each in self.interfaces.all())
-        self.log.info("Interfaces changed; serving {served}", served=served or "none")
-        self._warned = {key for key in self._warned if not key.startswith("interface ")}
-        if self._sniffer is not None:
-            self._sniffer.refilter(replies_to_clients(self.interfaces.own))
-
-    # packets
-
-    def _on_dhcp(self, data: bytes, index: int, local: bytes, source: str, source_port: int) -> None:
-        self._on_packet(SERVER_PORT, data, index, local, source, source_port)
-
-    def _on_pxe(self, data: bytes, index: int, local: bytes, source: str, source_port: int) -> None:
-        self._on_packet(PXE_PORT, data, index, local, source, source_port)
-
-    def _on_packet(self, port: int, data: bytes, index: int, local: bytes, source: str, source_port: int) -> None:
-        link = self.interfaces.get(index)
-        if link is None:
-            self.counters["interface"] += 1
-            return
+    def received(self, port: int, data: bytes, link: Interface, index: int, local: bytes, source: str, source_port: int) -> None:
+        """One datagram at door `port` (67 or 4011). Never raises for anything that a datagram holds."""
         try:
             packet = parse(data)
         except MalformedPacket as bad:
-            self.counters["malformed-" + bad.reason] += 1
+            self._count("malformed-" + bad.reason)
             self.log.debug("Malformed packet from {mac} on {interface}: {why}", mac=data[28:34].hex(":"), interface=link.name, why=bad)
             return
         server = link.server_address(local, packet.giaddr if port == SERVER_PORT else packet.ciaddr, self._wanted)
         if server is None:
-            self.counters["no-address"] += 1
-            self._warn_once(f"interface {link.name}", f"{link.name} has no IPv4 address: packets there are not answered")
+            self._count("no-address")
+            self.report.once(f"interface {link.name}", f"{link.name} has no IPv4 address: packets there are not answered")
             return
         mac = hardware_of(packet)
         if mac is None:
-            self.counters["hardware"] += 1
+            self._count("hardware")
             return
-        arrival = Arrival(port, link, server, source, source_port, self.interfaces.own)
-        self._answer(packet, arrival, mac, index)
+        self._answer(packet, Arrival(port, link, server, source, source_port, self.interfaces.own), mac, index)
+
+    def overheard(self, data: bytes, link: Interface, source: str) -> None:
+        """One OFFER or ACK of another server, from the sniffer."""
+        if inet_aton(source) in self.interfaces.own:
+            return
+        try:
+            packet = parse(data)
+        except MalformedPacket:
+            return
+        mac = hardware_of(packet)
+        if packet.message == ACK and mac is not None and packet.yiaddr != _NO_ADDRESS and self._inventory.by_mac(mac) is not None:
+            self._inventory.note_address(mac, inet_ntoa(packet.yiaddr))
+        warning = self.neighbours.heard(packet, source, link.name)
+        if warning is not None:
+            self.report.neighbour(warning, source, link.name)
 
     def _answer(self, packet: Packet, arrival: Arrival, mac: str, index: int) -> None:
-        if packet.message == REQUEST and packet.op == BOOTREQUEST:
-            self._note_address(packet, mac)
-        client = classify(packet)
-        node = self._meet(packet, client, mac, arrival.link.name) if packet.op == BOOTREQUEST else None
+        node, client = None, None
+        if packet.op == BOOTREQUEST:
+            if packet.message == REQUEST:
+                self._note_address(packet, mac)
+            client = classify(packet)
+            node = self._meet(packet, client, mac, arrival.link.name)
         boot = _assigned(node)
-        verdict = decide(packet, arrival, boot, self._policy(), client=client)
-        if isinstance(verdict, Silence):
-            self.counters[verdict.reason] += 1
-            if node is not None:
-                self._tell_silence(packet, mac, arrival.port, node, verdict)
+        outcome = self._outcome(packet, arrival, mac, node, boot, client)
+        if isinstance(outcome, Silence):
+            self.report.silent(packet, mac, node, outcome)
             return
-        self._send(verdict, arrival, index)
-        self.counters["ack" if verdict.message == ACK else "offer"] += 1
-        if node is not None:
-            self._tell_reply(packet, mac, arrival, node, verdict)
+        if outcome.message == OFFER and self._settings.dhcp.delay:
+            self._reactor.callLater(self._settings.dhcp.delay, self._send, outcome, arrival, index)
+        else:
+            self._send(outcome, arrival, index)
+        if outcome.message == ACK:
+            self.treatments.followed(mac)
+        self.report.answered(packet, mac, arrival.link.name, node, outcome)
+
+    def _outcome(
+        self, packet: Packet, arrival: Arrival, mac: str, node: Node | None, boot: Boot | None, client: Client | Silence | None
+    ) -> Reply | Silence:
+        treatment = USUAL
+        boots = self._settings.dhcp.unknown == "discover" if boot is None else boot.kind == "installer"
+        if boots and node is not None and isinstance(client, Client):
+            refusal = self.treatments.refusal(node, client)
+            if refusal is not None:
+                return refusal
+            if arrival.port == PXE_PORT:
+                treatment = self.treatments.acknowledging(node, client, mac)
+            elif packet.message == DISCOVER:
+                treatment = self._offering(node, client, mac, packet.xid, arrival.link.name)
+        policy = Policy(self._programs(), self._settings.ports.http, self._settings.dhcp.unknown)
+        return decide(packet, arrival, boot, policy, client=client, treatment=treatment)
+
+    def _offering(self, node: Node, client: Client, mac: str, xid: int, interface: str) -> Treatment:
+        treatment, advice = self.treatments.offering(node, client, mac, xid)
+        if advice.changed:
+            self.report.other_shape(node, advice.shape)
+        if advice.gave_up:
+            heard = self.wire.sniffer is None or self.neighbours.leases_on(interface, since=self._now() - _LEASE_HEARD_WITHIN)
+            tried = shapes(client, self.treatments.special(node, mac, client.arch))
+            self.report.ignored(node, tried, not heard, self.site_server_lines(node))
+        return treatment
 
     def _send(self, reply: Reply, arrival: Arrival, index: int) -> None:
-        """Out of the interface it came in by; a relay or a routed client by the routing table."""
-        address = reply.destination[0]
-        local = address == "255.255.255.255" or (arrival.port == PXE_PORT and arrival.link.reaches(inet_aton(address)))
-        self._doors[arrival.port].send(reply.data, reply.destination, index if local else 0, arrival.server)
+        """Out of the interface it came in by; to a relay or a routed client as the routing table says."""
+        door = self.wire.doors.get(arrival.port)
+        if door is not None:
+            address = reply.destination[0]
+            local = address == _BROADCAST or (arrival.port == PXE_PORT and arrival.link.reaches(inet_aton(address)))
+            door.send(reply.data, reply.destination, index if local else 0, arrival.server)
 
     def _meet(self, packet: Packet, client: Client | Silence, mac: str, interface: str) -> Node | None:
         """The node behind a network boot packet; None for the ordinary DHCP clients of the site."""
@@ -220,72 +207,55 @@ class Responder(service.Service):
         if len(address) == 4 and address != _NO_ADDRESS and self._inventory.by_mac(mac) is not None:
             self._inventory.note_address(mac, inet_ntoa(address))
 
-    def _on_reply(self, data: bytes, index: int, local: bytes, source: str, source_port: int) -> None:  # noqa: ARG002 - as every door
-        """An OFFER or ACK of another server, from the sniffer."""
-        link = self.interfaces.get(index)
-        if link is None or inet_aton(source) in self.interfaces.own:
-            return
-        try:
-            packet = parse(data)
-        except MalformedPacket:
-            return
-        mac = hardware_of(packet)
-        if packet.message == ACK and mac is not None and packet.yiaddr != _NO_ADDRESS and self._inventory.by_mac(mac) is not None:
-            self._inventory.note_address(mac, inet_ntoa(packet.yiaddr))
-        warning = self.neighbours.heard(packet, source, link.name)
-        if warning is not None:
-            self.log.warn("{warning}", warning=warning)
-            self._timeline.record("dhcp.problem", warning, data={"server": source, "interface": link.name})
+    def _count(self, reason: str) -> None:
+        self.report.counters[reason] += 1
 
-    def _policy(self) -> Policy:
-        return Policy(self._programs(), self._settings.ports.http, self._settings.dhcp.unknown)
+    # what other rooms ask, through tap
 
-    # what people read
+    @property
+    def counters(self) -> Counter[str]:
+        """Packets since the start, by what became of them: ``offer``, ``ack``, or why there was no answer or no packet."""
+        total = Counter(self.report.counters)
+        for door in self.wire.doors.values():
+            total.update(door.dropped)
+        return total
 
-    def _is_news(self, mac: str, port: int, xid: int, what: str, again_after: float) -> bool:
-        """Whether this outcome is not a repetition: another xid or outcome than the last told for that MAC and port, or long ago.
+    def status(self) -> dict[str, Any]:
+        """For health reports, JSON values: counters, whether 67 is shared (raw), the other servers heard, the nodes that are refused."""
+        dhcp = self.wire.doors.get(SERVER_PORT)
+        return {
+            "counters": dict(self.counters),
+            "raw": dhcp is not None and dhcp.raw,
+            "hears_others": self.wire.sniffer is not None,
+            "neighbours": [asdict(each) for each in self.neighbours.all()],
+            "refused": {node: {"reason": each.reason, "text": each.text, "left": each.left} for node, each in self.guard.refused().items()},
+        }
 
-        With `again_after` > 0 the same outcome is news only after that many seconds, whatever the xid.
-        """
-        key = (mac, port)
-        last = self._told.get(key)
-        at = self._reactor.seconds()
-        if last is not None and last[1] == what and (last[0] == xid or at - last[2] < again_after):
-            return False
-        if last is None and len(self._told) >= _REMEMBERED:
-            del self._told[next(iter(self._told))]
-        self._told[key] = (xid, what, at)
-        return True
+    def blksize_max(self, node: Node) -> int | None:
+        """The block size cap (bytes) that a quirk sets for this node's firmware, None for none."""
+        return self.treatments.special(node, node.mac, node.arch).blksize_max
 
-    def _tell_reply(self, packet: Packet, mac: str, arrival: Arrival, node: Node, reply: Reply) -> None:
-        if not self._is_news(mac, arrival.port, packet.xid, reply.file or reply.shape, 0.0):
-            return
-        client = reply.client
-        who = f"iPXE {client.ipxe}".rstrip() if client.ipxe is not None else architecture_name(client.arch)
-        what = reply.file or "a boot server, this one, on port 4011"
-        if reply.message == OFFER:
-            text = f"{node.label} ({who}) asked on {arrival.link.name} and was offered {what}"
-        else:
-            text = f"{node.label} ({who}) came to port 4011 and was told {what}"
-        for note in client.notes:
-            text += f"; {note}"
-        data = {"xid": f"{packet.xid:08x}", "file": reply.file, "shape": reply.shape, "class": client.kind, "interface": arrival.link.name}
-        kind = "dhcp.offer" if reply.message == OFFER else "dhcp.ack"
-        self._timeline.record(kind, text, node=node.id, install=node.boot.install, data=data)
-        self.log.info("{text}", text=text, node=node.id, xid=packet.xid)
-
-    def _tell_silence(self, packet: Packet, mac: str, port: int, node: Node, silence: Silence) -> None:
-        if not self._is_news(mac, port, packet.xid, silence.reason, _SILENCE_TOLD_AGAIN):
-            return
-        text = f"{node.label} asked to boot from the network and got no answer: {silence.text}"
-        kind = "dhcp.problem" if silence.reason in ("no-program", "hardware") else "dhcp.silent"
-        self._timeline.record(kind, text, node=node.id, install=node.boot.install, data={"reason": silence.reason})
-        self.log.info("{text}", text=text, node=node.id, xid=packet.xid)
-
-    def _warn_once(self, key: str, text: str) -> None:
-        if key not in self._warned:
-            self._warned.add(key)
-            self.log.warn("{text}", text=text)
+    def site_server_lines(self, node: Node) -> list[Piece]:
+        """The lines that make the site's own DHCP server send this node here. [] while no served interface has an address."""
+        links = [each for each in self.interfaces.all() if each.subnets]
+        link = next((each for each in links if each.name == node.interface), links[0] if links else None)
+        server = link.server_address(b"", inet_aton(node.address or "0.0.0.0"), self._wanted) if link else None
+        if link is None or server is None:
+            return []
+        subnet = next(each for each in link.subnets if each.address == server)
+        text, port = inet_ntoa(server), self._settings.ports.http
+        base = f"http://{text}" if port == 80 else f"http://{text}:{port}"
+        program = self._programs().pick(node.arch or 0)
+        name = program.path if program else "undionly.kpxe"
+        http = node.firmware == "uefi-http"
+        return for_node(
+            node.mac,
+            server=text,
+            program=f"{base}/b/{name}" if http else name,
+            profile=f"{base}/p/{node.mac.replace(':', '')}",
+            subnet=str(subnet),
+            http_boot=http,
+        )
 
 
 def hardware_of(packet: Packet) -> str | None:

@@ -4,7 +4,7 @@
 a `Door`, an `IReadDescriptor` that calls ``receive(data, ifindex, local, source, source_port)`` for every datagram (`local`: 4-byte
 destination address) and sends with the source address and interface of one's choice (IP_PKTINFO, ip(7)).
 
-Never REUSEADDR on 0.0.0.0: the last binder would take the renewals of a DHCP server on this host. In raw mode (SOCK_RAW and a socket
+Never bind with REUSEADDR on 0.0.0.0: the last binder would take the renewals of a DHCP server on this host. In raw mode (SOCK_RAW and a socket
 filter) the kernel gives us copies, and the DHCP server keeps every packet.
 """
 
@@ -66,6 +66,11 @@ class Door:
     def logPrefix(self) -> str:
         return self._name
 
+    @property
+    def port(self) -> int:
+        """The UDP port it is bound to (of a raw one: that it filters for)."""
+        return int(self._socket.getsockname()[1])
+
     def doRead(self) -> None:
         """Hand on up to 32 waiting datagrams; one that raises is logged and does not stop the others."""
         recvmsg = self._socket.recvmsg
@@ -123,6 +128,10 @@ class RawDoor(Door):
         super().__init__(reactor, sock, receive, name)
         self._port = port
 
+    @property
+    def port(self) -> int:
+        return self._port
+
     def refilter(self, program: bytes) -> None:
         """Let another program choose from now on."""
         attach_filter(self._socket, program)
@@ -173,6 +182,9 @@ def _bound(port: int) -> socket.socket:
     try:
         _prepare(sock)
         sock.bind(("0.0.0.0", port))
+        # Only now: bound without it we know that nobody was there before; with it a DHCP server that starts later (ISC dhcpd, dnsmasq
+        # with bind-interfaces) may bind as well, and as the last binder it gets its renewals.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     except OSError:
         sock.close()
         raise

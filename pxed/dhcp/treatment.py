@@ -1,0 +1,74 @@
+"""How one client is treated unlike its class: its quirks, what it followed before, and whether it goes round in circles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pxed.dhcp.adapt import Adaptation, Advice
+from pxed.dhcp.client import Client, Silence
+from pxed.dhcp.offer import SHAPES, Treatment
+from pxed.dhcp.quirks import Special, load
+from pxed.node.guard import Guard
+from pxed.node.inventory import Inventory
+from pxed.node.model import Event, Node
+from pxed.node.timeline import Timeline
+
+
+class Treatments:
+    """Joins quirks, adaptation and guard. Hears `timeline` (downloads prove an offer was followed) until `close`."""
+
+    def __init__(
+        self,
+        *,
+        inventory: Inventory,
+        timeline: Timeline,
+        guard: Guard,
+        quirks: Iterable[Mapping[str, Any]],
+        seconds: Callable[[], float],
+    ) -> None:
+        self._inventory = inventory
+        self.guard = guard
+        self.quirks = load(quirks)
+        self.adaptation = Adaptation(seconds)
+        self.close = timeline.subscribe(self._heard)
+
+    def refusal(self, node: Node, client: Client) -> Silence | None:
+        """The guard's word, None when it lets the node boot from the network."""
+        refusal = self.guard.refusal(node.id)
+        return Silence(refusal.reason, refusal.text, client) if refusal is not None else None
+
+    def offering(self, node: Node, client: Client, mac: str, xid: int) -> tuple[Treatment, Advice]:
+        """For a DISCOVER that is about to be answered; counts as an offer."""
+        special = self.special(node, mac, client.arch)
+        advice = self.adaptation.advise(mac, node.vendor_class or "", client.kind, xid, shapes(client, special))
+        if advice.fresh and client.kind != "ipxe-http":
+            self.guard.offered(node.id, client.arch)
+        return Treatment(advice.shape, special.boot_program), advice
+
+    def acknowledging(self, node: Node, client: Client, mac: str) -> Treatment:
+        """For a REQUEST to port 4011: only the boot program differs there."""
+        return Treatment(None, self.special(node, mac, client.arch).boot_program)
+
+    def special(self, node: Node, mac: str, arch: int | None) -> Special:
+        """What the quirks say of this client."""
+        product = str(node.facts.get("product", ""))
+        return self.quirks.of(mac, vendor_class=node.vendor_class or "", uuid=node.uuid or "", product=product, arch=arch)
+
+    def followed(self, mac: str) -> None:
+        """The client came to port 4011."""
+        self.adaptation.followed(mac)
+
+    def _heard(self, event: Event) -> None:
+        if event.node is not None and event.kind.startswith(("tftp.", "http.")):
+            node = self._inventory.get(event.node)
+            for mac in node.macs if node is not None else ():
+                self.adaptation.followed(mac)
+
+
+def shapes(client: Client, special: Special) -> tuple[str, ...]:
+    """Names of the shapes of its class, a quirk's own first."""
+    names = tuple(shape.name for shape in SHAPES[client.kind])
+    if special.shape is None or special.shape not in names:
+        return names
+    return (special.shape, *(name for name in names if name != special.shape))

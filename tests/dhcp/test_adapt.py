@@ -1,0 +1,160 @@
+"""Offers that learn: what is tried next, what is remembered, when pxed gives up. Through the responder, in packets."""
+
+from __future__ import annotations
+
+import pytest
+
+from pxed.dhcp.adapt import PATIENCE, Adaptation
+from tests.dhcp import clients
+from tests.dhcp.decode import Answer
+from tests.dhcp.world import World
+
+
+def _looks(answer: Answer) -> tuple[bool, bool]:
+    """Whether it has a 43, whether it has a boot file."""
+    return 43 in answer, bool(answer.boot_file)
+
+
+BINL, PXE10, BARE = (False, True), (True, True), (False, False)
+
+
+def _boots(world: World, times: int, arch: int = 7) -> list[tuple[bool, bool]]:
+    """So many boots of firmware that never follows, each of four DISCOVERs with one xid; the shape of each boot's offers."""
+    seen = []
+    for _ in range(times):
+        xid = int(world.wall)
+        shapes = set()
+        for _ in range(4):
+            shapes.add(_looks(world.answer(clients.rom(arch, xid=xid))))
+            world.pass_time(4.0)
+        assert len(shapes) == 1, "within one boot the offers are identical"
+        seen.append(shapes.pop())
+        world.pass_time(60.0)
+    return seen
+
+
+def test_uefi_that_ignores_an_offer_gets_the_other_shapes_in_turn() -> None:
+    assert _boots(World(), 4) == [BINL, PXE10, BARE, BINL]
+
+
+def test_bios_that_ignores_an_offer_gets_the_other_shapes_in_turn() -> None:
+    assert _boots(World(), 3, arch=0) == [PXE10, BINL, BARE]
+
+
+def test_more_than_four_discovers_with_one_xid_get_the_next_shape() -> None:
+    world = World()
+    shapes = []
+    for _ in range(6):
+        shapes.append(_looks(world.answer(clients.rom(7))))
+        world.pass_time(4.0)
+    assert shapes == [BINL] * PATIENCE + [PXE10] * 2
+
+
+def test_a_client_that_comes_to_4011_keeps_its_shape() -> None:
+    world = World()
+    assert _boots(world, 1) == [BINL]
+    assert _looks(world.answer(clients.rom(7, xid=99))) == PXE10
+    assert world.ask(clients.pxe_request(7, ciaddr="10.0.0.9"), door=4011, source="10.0.0.9", source_port=4011)
+    world.pass_time(60.0)
+    for boot in range(3):
+        assert _looks(world.answer(clients.rom(7, xid=1000 + boot))) == PXE10, "what worked is remembered"
+        world.ask(clients.pxe_request(7, ciaddr="10.0.0.9"), door=4011, source="10.0.0.9", source_port=4011)
+        world.pass_time(130.0)
+
+
+@pytest.mark.parametrize("kind", ["tftp.request", "tftp.sent", "http.file", "http.profile"])
+def test_a_download_proves_that_the_offer_was_followed(kind: str) -> None:
+    world = World()
+    for boot in range(4):
+        assert _looks(world.answer(clients.rom(7, xid=boot))) == BINL
+        world.timeline.record(kind, "something was fetched", node=world.node.id, data={"file": f"file{boot}"})
+        world.pass_time(60.0)
+
+
+def test_arriving_as_ipxe_proves_that_the_roms_offer_was_followed() -> None:
+    world = World()
+    for boot in range(4):
+        assert _looks(world.answer(clients.rom(7, xid=boot))) == BINL
+        world.pass_time(5.0)
+        world.ask(clients.ipxe(7, xid=100 + boot))
+        world.pass_time(60.0)
+
+
+def test_the_rom_asking_again_proves_nothing_about_ipxes_offer() -> None:
+    world = World()
+    shapes = []
+    for boot in range(2):
+        world.answer(clients.rom(7, xid=boot))
+        world.pass_time(5.0)
+        shapes.append(_looks(world.answer(clients.ipxe(7, xid=100 + boot))))
+        world.pass_time(60.0)
+    assert shapes == [BINL, PXE10]
+
+
+def test_rom_and_ipxe_of_one_machine_are_remembered_apart() -> None:
+    world = World()
+    _boots(world, 1)
+    assert _looks(world.answer(clients.rom(7, xid=98))) == PXE10
+    assert _looks(world.answer(clients.ipxe(7, xid=99))) == BINL
+
+
+def test_another_machine_of_the_same_model_begins_with_the_usual_shape() -> None:
+    world = World()
+    _boots(world, 1)
+    world.arm("52:54:00:00:00:02")
+    assert _looks(world.answer(clients.rom(7, xid=5, mac="52:54:00:00:00:02"))) == BINL
+
+
+def test_a_rom_that_counts_its_xid_up_is_not_taken_for_many_boots() -> None:
+    world = World()
+    shapes = []
+    for xid in range(4):
+        shapes.append(_looks(world.answer(clients.rom(7, xid=xid))))
+        world.pass_time(4.0)
+    assert shapes == [BINL] * 4
+    assert world.responder.guard.refused() == {}
+
+
+def test_a_client_that_ignores_every_shape_is_reported_once_with_lines_for_the_sites_server() -> None:
+    world = World()
+    _boots(world, 3)
+    problems = [event for event in world.told("dhcp.problem") if "lines" in event.data]
+    assert problems == []
+    _boots(world, 4)
+    problems = [event for event in world.told("dhcp.problem") if "lines" in event.data]
+    assert len(problems) == 1
+    lines = {each["server"]: each["text"] for each in problems[0].data["lines"]}
+    assert set(lines) == {"ISC dhcpd", "Kea", "dnsmasq", "Windows Server"}
+    assert all("10.0.0.1" in text and "snponly.efi" in text and "http://10.0.0.1/p/525400123456" in text for text in lines.values())
+    assert "tried: binl, pxe10, bare" in problems[0].text
+
+
+def test_following_once_after_a_report_lets_it_be_reported_again() -> None:
+    adaptation = Adaptation(lambda: clock[0])
+    clock = [0.0]
+
+    def boot(xid: int) -> bool:
+        clock[0] += 100.0
+        return adaptation.advise("aa", "PXEClient", "uefi", xid, ("binl", "pxe10")).gave_up
+
+    assert [boot(xid) for xid in range(5)] == [False, False, True, False, False]
+    adaptation.followed("aa")
+    assert [boot(xid) for xid in range(10, 14)] == [False, False, True, False]
+
+
+def test_the_memory_is_bounded() -> None:
+    adaptation = Adaptation(lambda: 0.0)
+    for number in range(9000):
+        adaptation.advise(f"{number:012x}", "PXEClient", "uefi", 1, ("binl",))
+    assert len(adaptation._clients) == 8192
+    for number in range(50):
+        adaptation.advise("aa", f"class {number}", "uefi", 1, ("binl",))
+    assert len(adaptation._clients["aa"]) <= 8
+
+
+def test_a_silent_node_is_not_offered_and_so_not_counted() -> None:
+    world = World(boot=None)
+    for xid in range(10):
+        assert world.silent(clients.rom(7, xid=xid)) == "unknown"
+        world.pass_time(60.0)
+    assert world.told("dhcp.problem") == []

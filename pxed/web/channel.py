@@ -50,7 +50,12 @@ class Channel(http.HTTPChannel):
             self._deadline = self.callLater(DEADLINE, self._too_slow)
 
     def lineReceived(self, line: bytes) -> None:
-        super().lineReceived(line.removesuffix(b"\r"))
+        if not self._refused:
+            super().lineReceived(line.removesuffix(b"\r"))
+
+    def rawDataReceived(self, data: bytes) -> None:
+        if not self._refused:
+            super().rawDataReceived(data)
 
     def headerReceived(self, line: bytes) -> bool:
         try:

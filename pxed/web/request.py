@@ -19,7 +19,6 @@ from pxed.web.channel import BODY, IDLE, Channel
 
 log = Logger()
 
-MAX_CONNECTIONS = 4000
 _ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 _TOKEN = re.compile(r"^(/+i/+)[^/]+")
 
@@ -174,6 +173,8 @@ class NotHere(Plain):
 class Site(server.Site):
     """Our channel and request, an access log through twisted.logger, a ceiling for connections. `on_stop`: when the port is closed."""
 
+    max_connections = 4000
+
     def __init__(self, root: resource.Resource, *, reactor: Any, on_stop: Callable[[], None]) -> None:
         self._on_stop = on_stop
         super().__init__(root, requestFactory=Request, parsePOSTFormSubmission=False, reactor=reactor, timeout=IDLE)
@@ -183,8 +184,8 @@ class Site(server.Site):
         return Channel()
 
     def buildProtocol(self, addr: Any) -> Any:
-        """A channel, or None (the connection is closed at once) beyond MAX_CONNECTIONS."""
-        if self.connections >= MAX_CONNECTIONS:
+        """A channel, or None (the connection is closed at once) beyond `max_connections`."""
+        if self.connections >= self.max_connections:
             log.warn("Refused a connection from {peer}: {count} are open", peer=getattr(addr, "host", addr), count=self.connections)
             return None
         return super().buildProtocol(addr)

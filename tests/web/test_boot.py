@@ -1,0 +1,95 @@
+"""The script a node is served follows its assigned boot, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from pxed.node.model import Boot
+from tests.conftest import Logged
+from tests.web.world import MAC, NODE_ADDRESS, World, run
+
+PATH = "/p/525400123456"
+
+
+def test_an_unknown_machine_is_recorded_and_sent_to_its_disk(world: World) -> None:
+    response = world.ask("GET", PATH)
+    assert response.code == 200
+    assert response.text.startswith("#!ipxe\n")
+    assert "kernel" not in response.text
+    node = world.inventory.by_mac(MAC)
+    assert node is not None
+    assert node.address == NODE_ADDRESS
+    assert world.kinds() == ["node.new", "http.localboot"]
+
+
+def test_a_node_that_boots_the_installer_gets_its_profile_with_the_address_it_asked_at(world: World) -> None:
+    node, install = world.armed()
+    response = world.ask("GET", PATH, host="192.168.7.1", port=8080)
+    assert f"http://192.168.7.1:8080/i/{install.token}/preseed.cfg" in response.text
+    assert "http://192.168.7.1:8080/repo/debian/" in response.text
+    assert world.kinds()[-1] == "http.profile"
+    assert world.engine.progressed == [(install.id, 2, "boot profile fetched")]
+    assert world.inventory.by_address(NODE_ADDRESS) is node
+
+
+def test_port_80_is_not_written_and_ipv6_addresses_are_bracketed(world: World) -> None:
+    world.armed()
+    assert "http://10.0.0.1/repo/" in world.ask("GET", PATH, host="10.0.0.1").text
+    assert "http://[fd00::1]/repo/" in world.ask("GET", PATH, host="fd00::1").text
+
+
+@pytest.mark.parametrize("kind", ["disk", "silent"])
+def test_a_node_with_nothing_to_install_is_sent_to_its_disk_whatever_install_it_had(world: World, kind: str) -> None:
+    node, _ = world.armed()
+    run(world.inventory.assign(node.id, Boot(kind)))  # type: ignore[arg-type]
+    assert "kernel" not in world.ask("GET", PATH).text
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "cancelled", "parked"])
+def test_an_install_that_does_not_run_is_not_booted(world: World, state: str) -> None:
+    _, install = world.armed()
+    install.state = state  # type: ignore[assignment]
+    assert "kernel" not in world.ask("GET", PATH).text
+
+
+def test_a_node_whose_install_has_vanished_boots_its_disk_and_the_log_says_so(world: World, logged: Logged) -> None:
+    _, install = world.armed()
+    del world.engine.installs[install.id]
+    assert "kernel" not in world.ask("GET", PATH).text
+    assert len(logged.take_errors()) == 1
+
+
+def test_head_answers_without_a_body_an_event_or_progress(world: World) -> None:
+    world.armed()
+    before = world.kinds()
+    response = world.ask("HEAD", PATH)
+    assert int(response.headers["content-length"]) > 100
+    assert (world.kinds(), world.engine.progressed) == (before, [])
+
+
+@pytest.mark.parametrize("path", ["/p/52-54-00-12-34-56", "/p/52:54:00:12:34:56", "/p/525400123456/", "/p/52%3A54%3A00%3A12%3A34%3A56"])
+def test_other_spellings_of_the_mac_address_are_understood(world: World, path: str) -> None:
+    assert world.ask("GET", path).code == 200
+    assert [node.mac for node in world.inventory.all()] == [MAC]
+
+
+@pytest.mark.parametrize("path", ["/p", "/p/", "/p/5254", "/p/%ff%fe", "/p/../b/ipxe.efi", "/p/" + "a" * 500])
+def test_what_is_no_mac_address_is_not_found_and_records_nothing(world: World, path: str) -> None:
+    assert world.ask("GET", path).code == 404
+    assert not world.inventory.all()
+
+
+def test_the_profile_of_a_template_that_fails_is_a_500_and_the_node_goes_on_to_its_disk(world: World, logged: Logged) -> None:
+    _, install = world.armed()
+    install.release = "no such release"
+    assert world.ask("GET", PATH).code == 404
+    install.options = {"users": 5}
+    install.release = "12"
+    assert world.ask("GET", PATH).code == 500
+    assert logged.take()
+
+
+def test_autoexec_leads_to_the_profile_at_the_address_it_was_asked_at(world: World) -> None:
+    text = world.ask("GET", "/autoexec.ipxe", host="10.9.8.7").text
+    assert text.startswith("#!ipxe\n")
+    assert "http://10.9.8.7/p/${netX/mac:hexhyp}" in text

@@ -1,0 +1,83 @@
+"""Answer files: for whoever has the token of an install that has not ended, and for nobody else."""
+
+from __future__ import annotations
+
+import pytest
+
+from pxed.node.model import Boot
+from tests.web.world import MAC, NODE_ADDRESS, World, run
+
+
+def test_an_answer_file_is_rendered_with_the_address_it_was_asked_at(world: World) -> None:
+    node, install = world.armed()
+    response = world.ask("GET", f"/i/{install.token}/preseed.cfg", host="10.1.1.1")
+    assert response.code == 200
+    assert f"http://10.1.1.1/i/{install.token}/" in response.text
+    assert response.headers["cache-control"] == "no-store"
+    assert world.kinds()[-1] == "http.answer"
+    assert world.engine.progressed == [(install.id, 5, "answer file fetched")]
+    assert node.address == NODE_ADDRESS
+
+
+def test_a_hook_is_an_event_of_its_own_and_no_progress(world: World) -> None:
+    _, install = world.armed()
+    assert world.ask("GET", f"/i/{install.token}/late.sh").text.startswith("#!")
+    assert world.kinds()[-1] == "http.hook"
+    assert not world.engine.progressed
+
+
+def test_head_is_answered_without_events(world: World) -> None:
+    _, install = world.armed()
+    before = world.kinds()
+    response = world.ask("HEAD", f"/i/{install.token}/preseed.cfg")
+    assert (response.code, response.body) == (200, b"")
+    assert int(response.headers["content-length"]) > 100
+    assert world.kinds() == before
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "cancelled"])
+def test_an_ended_install_and_an_unknown_token_look_the_same(world: World, state: str) -> None:
+    _, install = world.armed()
+    install.state = state  # type: ignore[assignment]
+    ended = world.ask("GET", f"/i/{install.token}/preseed.cfg")
+    unknown = world.ask("GET", "/i/whatever/preseed.cfg")
+    assert ended.code == unknown.code == 404
+    assert ended.body == unknown.body
+    assert ended.text.count("\n") == 1
+
+
+def test_the_installer_of_a_parked_install_still_gets_its_files(world: World) -> None:
+    _, install = world.armed()
+    install.state = "parked"
+    assert world.ask("GET", f"/i/{install.token}/preseed.cfg").code == 200
+
+
+def test_a_file_the_install_does_not_have_is_not_found_and_told(world: World) -> None:
+    _, install = world.armed()
+    for name in ("nothing.cfg", "../../etc/passwd", "", "preseed.cfg/x"):
+        assert world.ask("GET", f"/i/{install.token}/{name}").code == 404
+    assert world.kinds()[-1] == "http.failed"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "preseed.cfg"), ("HEAD", "notify/installed"), ("DELETE", "preseed.cfg"), ("GET", "notify/a/b")]
+)
+def test_other_methods_are_refused_and_deliver_nothing(world: World, method: str, path: str) -> None:
+    _, install = world.armed()
+    assert world.ask(method, f"/i/{install.token}/{path}").code == 405
+    assert not world.engine.delivered
+
+
+def test_the_files_of_a_removed_node_are_gone(world: World) -> None:
+    node, install = world.armed()
+    run(world.inventory.assign(node.id, Boot()))
+    run(world.inventory.remove(node.id))
+    assert world.inventory.by_mac(MAC) is None
+    assert world.ask("GET", f"/i/{install.token}/preseed.cfg").code == 404
+
+
+def test_the_token_alone_is_no_path(world: World) -> None:
+    _, install = world.armed()
+    assert world.ask("GET", f"/i/{install.token}").code == 404
+    assert world.ask("GET", "/i").code == 404
+    assert world.ask("GET", "/i/").code == 404

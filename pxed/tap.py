@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from pxed import __version__
 from pxed.config import Settings, load, prepare_state
 from pxed.dhcp.responder import Responder
-from pxed.errors import HostProblem, PxedError
+from pxed.errors import HostProblem, PxedError, StorageUnavailable
 from pxed.lateness import Lateness
 from pxed.node.inventory import Inventory
 from pxed.node.model import Node
@@ -158,7 +158,7 @@ class Appliance(service.MultiService):
         begun.addErrback(self._could_not_begin)
 
     async def _begin(self) -> None:
-        await self.store.open()
+        await self._open_store()
         await self.timeline.load()
         await self.inventory.load()
         self._programs = await self._in_thread(scan, self.settings.boot_root)
@@ -177,17 +177,24 @@ class Appliance(service.MultiService):
             installs=sum(install.state == "running" for install in self.engine.all()),
         )
 
+    async def _open_store(self) -> None:
+        try:
+            await self.store.open()
+        except StorageUnavailable as e:
+            where = self.settings.database or self.settings.state_dir / "pxed.db"
+            raise HostProblem(f"the database {where} can't be opened: {e}", "Mend or restore it, or give another --state-dir") from e
+
     def _could_not_begin(self, failure: Failure) -> None:
         """The store can't be opened, or a bug: say it and end with status 2 (twistd itself would end with 0)."""
         if failure.check(PxedError):
-            print(f"pxed: {failure.value}", file=sys.stderr, flush=True)
+            print(f"pxed: {failure.value}", file=sys.__stderr__, flush=True)
         else:
             log.failure("pxed could not start", failure)
         self._reactor.addSystemEventTrigger("after", "shutdown", os._exit, 2)
         self._reactor.stop()
 
     def _refuse(self, error: PxedError) -> None:
-        print(f"pxed: {error}", file=sys.stderr, flush=True)
+        print(f"pxed: {error}", file=sys.__stderr__, flush=True)
         raise SystemExit(2) from error
 
     async def _stop(self) -> None:

@@ -1,0 +1,95 @@
+"""The plugin and the table of services: wrong use and an unfit host are one sentence and status 2, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from twisted.python import usage
+
+from pxed.tap import Options
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def options(*words: str) -> Options:
+    parsed = Options()
+    parsed.parseOptions(list(words))
+    return parsed
+
+
+def test_options_become_settings() -> None:
+    settings = options("-i", "eth1", "--interface", "eth2", "--http-port", "8080", "--repository", "debian=/srv/a,http://m/debian")[
+        "settings"
+    ]
+    assert settings.interfaces == ("eth1", "eth2")
+    assert settings.ports.http == 8080
+    assert settings.repository[0].layers == ("/srv/a", "http://m/debian")
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["--http-port", "99999"], "ports.http"),
+        (["--address", "nowhere"], "address"),
+        (["--repository", "debian"], "NAME=LAYER"),
+        (["--repository", "debian=mirror"], "repository.0.layers"),
+        (["--config", "/nonexistent/pxed.toml"], "/nonexistent/pxed.toml"),
+    ],
+)
+def test_a_wrong_option_names_itself(words: list[str], names: str) -> None:
+    with pytest.raises(usage.UsageError, match=names):
+        options(*words)
+
+
+def twistd(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "pxed", *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def free_port() -> str:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return str(sock.getsockname()[1])
+
+
+def test_a_missing_interface_is_one_sentence_and_status_2(tmp_path: Path) -> None:
+    done = twistd("--interface", "nosuch0", "--state-dir", str(tmp_path / "state"))
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "nosuch0" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_busy_http_port_is_one_sentence_and_status_2(tmp_path: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("0.0.0.0", 0))
+        holder.listen()
+        port = str(holder.getsockname()[1])
+        udp = [f"--{name}-port={free_port()}" for name in ("dhcp", "pxe", "tftp", "syslog")]
+        done = twistd("--interface", "lo", "--state-dir", str(tmp_path / "state"), "--http-port", port, *udp)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert port in done.stderr
+    assert "--http-port" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_database_of_another_kind_is_one_sentence_and_status_2(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "pxed.db").write_text("this is no database, and long enough to be taken for a page of one" * 100)
+    ports = [f"--{name}-port={free_port()}" for name in ("http", "dhcp", "pxe", "tftp", "syslog")]
+    done = twistd("--interface", "lo", "--state-dir", str(state), *ports)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "pxed.db" in done.stderr
+    assert "Traceback" not in done.stderr

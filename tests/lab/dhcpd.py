@@ -9,7 +9,8 @@ from tests.lab.process import Child, LabProblem, eventually
 
 
 class DhcpServer:
-    """dnsmasq in its own namespace. `no-ping`, else it holds each lease back for 3 s; no DNS; no router, since there is no way out."""
+    """dnsmasq in its own namespace. `no-ping`, else it holds each lease back for 3 s; It names itself as router and
+    name server, as such a box does, though it is neither: no way out."""
 
     def __init__(self, network: Network, folder: Path) -> None:
         self.leases = folder / "dnsmasq.leases"
@@ -20,7 +21,7 @@ class DhcpServer:
             *(f"--pid-file={folder / 'dnsmasq.pid'}", f"--dhcp-leasefile={self.leases}"),
             *(
                 f"--dhcp-range={POOL[0]},{POOL[1]},255.255.255.0,12h",
-                "--dhcp-option=option:router",
+                f"--dhcp-option=option:router,{DHCP_SERVER}",
                 f"--dhcp-option=option:dns-server,{DHCP_SERVER}",
             ),
         ]

@@ -89,7 +89,7 @@ class Scene:
             "disk": "/dev/vda",
             "tasks": [],
             "console": "ttyS0",
-            "kernelArgs": "ipv6.disable=1 netcfg/no_default_route=true",
+            "kernelArgs": "ipv6.disable=1",
             "rootPassword": secrets.token_urlsafe(12),
             "preseedExtra": extra,
         }

@@ -181,7 +181,7 @@ class Appliance(service.MultiService):
         try:
             await self.store.open()
         except StorageUnavailable as e:
-            where = self.settings.database or self.settings.state_dir / "pxed.db"
+            where = "that the configuration names" if self.settings.database else self.settings.state_dir / "pxed.db"
             raise HostProblem(f"the database {where} can't be opened: {e}", "Mend or restore it, or give another --state-dir") from e
 
     def _could_not_begin(self, failure: Failure) -> None:

@@ -139,7 +139,9 @@ def memory_inventory(*macs: str, clock: Clock | None = None, timeline: Timeline 
 class MemoryAppliance:
     """The durable core on a database in memory, started; `clock` is both its clock and its time (it begins at `NOON`)."""
 
-    def __init__(self, recipes: RecipeBook, *, store: MemoryStore | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self, recipes: RecipeBook, *, store: MemoryStore | None = None, clock: Clock | None = None, most_notifications: int = 1000
+    ) -> None:
         self.recipes = recipes
         self.store = store or MemoryStore()
         self.clock = clock or _clock_at(NOON)
@@ -147,8 +149,14 @@ class MemoryAppliance:
         self.timeline = Timeline(now=now, store=self.store)
         self.inventory = Inventory(now=now, store=self.store, timeline=self.timeline)
         self.engine = Engine(
-            store=self.store, inventory=self.inventory, timeline=self.timeline, recipes=recipes, clock=self.clock, now=now
-        )  # fmt: skip
+            store=self.store,
+            inventory=self.inventory,
+            timeline=self.timeline,
+            recipes=recipes,
+            clock=self.clock,
+            now=now,
+            most_notifications=most_notifications,
+        )
         result_of(self.timeline.load())
         result_of(self.inventory.load())
         result_of(self.engine.start())
@@ -196,13 +204,16 @@ def walk(recipe: Recipe, answers: Mapping[str, str | Notification] | None = None
     check_source(recipe.run)
     walked = Walk()
     script = Script(recipe.run)
-    outcome = script.start()
-    while isinstance(outcome, (BootStep, AwaitStep)):
-        assert len(walked.steps) < most, f"{recipe.name} asks for more than {most} steps"
-        _check_drop(recipe, walked)
-        walked.steps.append(outcome.name)
-        walked.answers.append(_answer_to(outcome, answers or {}))
-        outcome = script.answer(walked.answers[-1])
+    try:
+        outcome = script.start()
+        while isinstance(outcome, (BootStep, AwaitStep)):
+            assert len(walked.steps) < most, f"{recipe.name} asks for more than {most} steps"
+            _check_drop(recipe, walked)
+            walked.steps.append(outcome.name)
+            walked.answers.append(_answer_to(outcome, answers or {}))
+            outcome = script.answer(walked.answers[-1])
+    finally:
+        script.close()
     assert not isinstance(outcome, Broken), f"{recipe.name} {outcome.reason}"
     walked.outcome = outcome
     return walked

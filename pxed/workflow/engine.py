@@ -33,13 +33,16 @@ from pxed.store.lazy import Batch, LazyWriter
 from pxed.workflow import journal
 from pxed.workflow.install import Install, row_of
 from pxed.workflow.journal import Entry, NotRunning
-from pxed.workflow.notices import LONGEST_MESSAGE, inbox_row, last_boot, summary, told
+from pxed.workflow.notices import LONGEST_MESSAGE, inbox_row, summary, told
 from pxed.workflow.recipe import Recipe, RecipeBook
 from pxed.workflow.run import Run, leave
 
 
 class Engine:
-    """`now` gives UTC seconds, `clock` delays; `new_id` and `new_token` give what they say (a token is a secret)."""
+    """`now` gives UTC seconds, `clock` delays; `new_id` and `new_token` give what they say (a token is a secret).
+
+    An install keeps `most_notifications`: a node that calls back in a loop can't fill the disk.
+    """
 
     log = Logger()
 
@@ -54,6 +57,7 @@ class Engine:
         now: Callable[[], float],
         new_id: Callable[[], str] = lambda: secrets.token_hex(5),
         new_token: Callable[[], str] = lambda: secrets.token_urlsafe(24),
+        most_notifications: int = 1000,
     ) -> None:
         self._store = store
         self._inventory = inventory
@@ -63,6 +67,7 @@ class Engine:
         self._now = now
         self._new_id = new_id
         self._new_token = new_token
+        self._most = most_notifications
         self._installs: dict[str, Install] = {}
         self._by_digest: dict[bytes, Install] = {}
         self._runs: dict[str, Run] = {}
@@ -136,13 +141,13 @@ class Engine:
         if install.state != "parked" or recipe is None:
             why = f"is {install.state}, not parked" if recipe else "needs a version of its recipe that this pxed does not have"
             raise Conflict(f"Install {install_id} {why}")
-        boot = last_boot(await self._store.read(lambda c: journal.load(c, install_id)))
-        assignment = self._inventory.assignment(install.node_id, Boot(boot, install_id) if boot else SILENT)
-        op = partial(journal.unpark, install_id=install_id, assign=assignment.store)
-        entries = await self._write_unless_ended(install, op)
+        boots = (Boot("installer", install_id), Boot("disk", install_id), SILENT)
+        assignments = {boot.kind: self._inventory.assignment(install.node_id, boot) for boot in boots}
+        assign = {kind: assignment.store for kind, assignment in assignments.items()}
+        entries = await self._write_unless_ended(install, partial(journal.unpark, install_id=install_id, assign=assign))
         if install.state != "parked":
             raise Conflict(f"Install {install_id} is {install.state} already")
-        assignment.show()
+        assignments[journal.last_boot(entries)].show()
         install.state, install.reason = "running", ""
         self._record(install, "install.retried", "Goes on where it was parked")
         await self._run(install, recipe, entries)
@@ -170,7 +175,8 @@ class Engine:
         row = inbox_row(phase, status, message, data, source, self._now())
         recipe = self._recipe_of(install)
         milestone = recipe.milestone(phase) if recipe is not None and status == "ok" else None
-        arrival = await self._store.write(partial(journal.deliver, install_id=install.id, notification=row, milestone=milestone))
+        op = partial(journal.deliver, install_id=install.id, notification=row, milestone=milestone, most=self._most)
+        arrival = await self._store.write(op)
         remark = "again" if arrival.duplicate else "" if arrival.state == "running" else f"the install is {arrival.state} already"
         self._record(install, "notification", told(phase, status, row["message"], remark), {"phase": phase, "status": status})
         if milestone is not None and not remark and install.advance(milestone.percent, stage=milestone.text):

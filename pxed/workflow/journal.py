@@ -7,20 +7,18 @@ way when the operator cancelled changes nothing. All may run twice: what the jou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 
 from pxed.errors import Conflict
+from pxed.node.model import BootKind
 from pxed.store.schema import inbox, installs, journal
 from pxed.workflow.install import DONE, STORED, Install, State
 from pxed.workflow.recipe import Milestone, Notification
-from pxed.workflow.replay import Answer, AwaitStep, Step, notified
-
-MOST_NOTIFICATIONS = 1000
-"""Notifications kept per install: a node that calls back in a loop can't fill the disk."""
+from pxed.workflow.replay import Answer, AwaitStep, BootStep, Step, notified
 
 Assign = Callable[[Connection], None]
 
@@ -104,13 +102,17 @@ def finish(
     assign(connection)
 
 
-def unpark(connection: Connection, install_id: str, assign: Assign) -> list[Entry]:
-    """A parked install runs again; its journal. NotRunning if it isn't parked, IntegrityError if another one runs on its node."""
+def unpark(connection: Connection, install_id: str, assign: Mapping[BootKind, Assign]) -> list[Entry]:
+    """A parked install runs again and its node boots what its journal assigned last; the journal.
+
+    NotRunning if it isn't parked, IntegrityError if another one runs on its node.
+    """
     parked = (installs.c.id == install_id) & (installs.c.state == "parked")
     if not connection.execute(update(installs).where(parked).values(state="running", reason="")).rowcount:
         raise NotRunning(install_id)
-    assign(connection)
-    return load(connection, install_id)
+    entries = load(connection, install_id)
+    assign[last_boot(entries)](connection)
+    return entries
 
 
 def advance(connection: Connection, install_id: str, values: Mapping[str, Any]) -> None:
@@ -174,13 +176,19 @@ def expire(connection: Connection, place: Place, at: float, sentence: str) -> En
     return _answer(connection, place, {"failed": sentence}, at) if entry.answer is None else entry
 
 
+def last_boot(entries: Sequence[Entry]) -> BootKind:
+    """What the last boot step of a journal assigned; silence if there is none."""
+    kinds: dict[str, BootKind] = {BootStep("installer").name: "installer", BootStep("disk").name: "disk"}
+    return next((kinds[entry.step] for entry in reversed(entries) if entry.step in kinds), "silent")
+
+
 # inbox
 
 
-def deliver(connection: Connection, install_id: str, notification: Mapping[str, Any], milestone: Milestone | None) -> Arrival:
+def deliver(connection: Connection, install_id: str, notification: Mapping[str, Any], milestone: Milestone | None, most: int) -> Arrival:
     """Put a notification into the inbox: columns `phase` (or None), `status`, `message`, `data`, `source`, `at`.
 
-    Beyond `MOST_NOTIFICATIONS` what would change nothing is not stored, and what might is refused (Conflict) unless it is awaited.
+    Beyond `most` of them what would change nothing is not stored, and what might is refused (Conflict) unless it is awaited.
     """
     state: State = connection.scalars(select(installs.c.state).where(installs.c.id == install_id).with_for_update()).one()
     phase = notification["phase"]
@@ -188,11 +196,11 @@ def deliver(connection: Connection, install_id: str, notification: Mapping[str, 
     counted = func.coalesce(inbox.c.counted_as, inbox.c.phase)
     before = select(inbox.c.id).where(theirs, counted == phase, inbox.c.status == "ok").limit(1)
     duplicate = notification["status"] == "ok" and phase is not None and connection.scalar(before) is not None
-    room = (connection.scalar(select(func.count()).where(theirs)) or 0) < MOST_NOTIFICATIONS
+    room = (connection.scalar(select(func.count()).where(theirs)) or 0) < most
     if room or (state == "running" and _awaited(connection, install_id, notification)):
         connection.execute(insert(inbox).values(install_id=install_id, duplicate=duplicate, **notification))
     elif state == "running" and not duplicate:
-        raise Conflict(f"This install has sent more than {MOST_NOTIFICATIONS} notifications, and {phase!r} is not awaited now")
+        raise Conflict(f"This install has sent more than {most} notifications, and {phase!r} is not awaited now")
     if milestone is not None and not duplicate and state == "running":
         advance(connection, install_id, milestone_values(milestone))
     return Arrival(state, duplicate)

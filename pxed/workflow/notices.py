@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from pxed.errors import InvalidRequest
 from pxed.node.timeline import printable
 from pxed.workflow.journal import Entry
-from pxed.workflow.recipe import BootVerb
 
 PHASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LONGEST_MESSAGE = 2000
@@ -47,9 +45,3 @@ def summary(entry: Entry) -> str:
         return f"failed: {entry.answer['failed']}"
     notification = entry.answer["ok"]
     return "done" if notification is None else f"came{': ' + notification['message'] if notification['message'] else ''}"
-
-
-def last_boot(entries: Sequence[Entry]) -> BootVerb | None:
-    """What the last boot step of a journal assigned, or None."""
-    kinds: dict[str, BootVerb] = {"boot('installer')": "installer", "boot('disk')": "disk"}
-    return next((kinds[entry.step] for entry in reversed(entries) if entry.step in kinds), None)

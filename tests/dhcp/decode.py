@@ -8,7 +8,8 @@ from typing import Any
 from scapy.layers.dhcp import BOOTP, DHCP, DHCPOptions
 from scapy.packet import Raw
 
-_CODES = {(option if isinstance(option, str) else option.name): code for code, option in DHCPOptions.items() if isinstance(code, int)}
+_TABLE: dict[Any, Any] = DHCPOptions
+_CODES = {(each if isinstance(each, str) else each.name): code for code, each in _TABLE.items() if isinstance(code, int)}
 OFFER, ACK = 2, 5
 
 

@@ -13,10 +13,11 @@ import pytest
 from tests.lab.network import inside
 from tests.lab.process import run
 
-__all__ = ["SERVER", "Cable", "inside", "needs_root"]
+__all__ = ["CLIENT", "OTHER", "SERVER", "Cable", "Segment", "inside", "needs_root"]
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: makes network namespaces")
 SERVER, CLIENT = "10.93.0.1", "10.93.0.2"
+OTHER = "10.93.0.3"
 _numbers = itertools.count()
 
 
@@ -55,9 +56,47 @@ class Cable:
 
     def remove(self) -> None:
         for name in (self.server, self.client):
-            if not os.path.exists(f"/run/netns/{name}"):
-                continue
-            for pid in run("ip", "netns", "pids", name).split():
-                with suppress(ProcessLookupError):
-                    os.kill(int(pid), signal.SIGKILL)
-            subprocess.run(["ip", "netns", "delete", name], check=False)
+            _delete(name)
+
+
+class Segment:
+    """Three hosts on a switch: `server` (10.93.0.1), `other` (10.93.0.3), `client` (no address), each with an eth0; a context manager."""
+
+    def __init__(self) -> None:
+        stem = f"pxdhcp{os.getpid()}n{next(_numbers)}"
+        self.switch, self.server, self.other, self.client = (stem + role for role in "wsoc")
+
+    def __enter__(self) -> Segment:
+        try:
+            for name in (self.switch, self.server, self.other, self.client):
+                run("ip", "netns", "add", name)
+                run("ip", "-n", name, "link", "set", "lo", "up")
+            run("ip", "-n", self.switch, "link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0")
+            run("ip", "-n", self.switch, "link", "set", "br0", "up")
+            for port, (name, address) in enumerate(((self.server, SERVER), (self.other, OTHER), (self.client, ""))):
+                run("ip", "-n", self.switch, "link", "add", f"port{port}", "type", "veth", "peer", "name", "eth0", "netns", name)
+                run("ip", "-n", self.switch, "link", "set", f"port{port}", "master", "br0", "up")
+                if address:
+                    run("ip", "-n", name, "address", "add", f"{address}/24", "brd", "+", "dev", "eth0")
+                run("ip", "-n", name, "link", "set", "eth0", "up")
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.remove()
+
+    def remove(self) -> None:
+        for name in (self.switch, self.server, self.other, self.client):
+            _delete(name)
+
+
+def _delete(name: str) -> None:
+    """End what runs in a namespace of ours, then drop it; its links go with it."""
+    if not os.path.exists(f"/run/netns/{name}"):
+        return
+    for pid in run("ip", "netns", "pids", name).split():
+        with suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+    subprocess.run(["ip", "netns", "delete", name], check=False)

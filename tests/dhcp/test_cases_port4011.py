@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pxed.node.model import Boot
@@ -10,8 +12,8 @@ from tests.dhcp.decode import ACK, OFFER
 from tests.dhcp.world import SERVER, World, address, link
 
 CLIENT = "10.0.0.77"
-EDK2 = {"door": 4011, "source": CLIENT, "source_port": 4011}
-FROM_68 = {"door": 4011, "source": CLIENT, "source_port": 68}
+EDK2: dict[str, Any] = {"door": 4011, "source": CLIENT, "source_port": 4011}
+FROM_68: dict[str, Any] = {"door": 4011, "source": CLIENT, "source_port": 68}
 
 
 def test_case_058_edk2_is_answered_at_its_address_and_port() -> None:
@@ -59,7 +61,7 @@ def test_case_063_a_boot_item_of_an_unknown_type_is_not_answered() -> None:
 
 def test_case_064_without_any_address_the_answer_is_broadcast() -> None:
     sent = World().ask(clients.pxe_request(0, ciaddr="0.0.0.0"), door=4011, source="0.0.0.0", source_port=68)[0]
-    assert (sent.destination, sent.index) == (("255.255.255.255", 68), 2)
+    assert (sent.destination, sent.ifindex) == (("255.255.255.255", 68), 2)
 
 
 def test_case_064b_without_ciaddr_the_source_address_will_do() -> None:
@@ -117,4 +119,4 @@ def test_http_boot_is_not_answered_on_4011() -> None:
 
 def test_a_routed_client_is_answered_by_the_routing_table() -> None:
     sent = World().ask(clients.pxe_request(7, ciaddr="10.99.0.5"), door=4011, source="10.99.0.5", source_port=4011)[0]
-    assert (sent.destination, sent.index) == (("10.99.0.5", 4011), 0)
+    assert (sent.destination, sent.ifindex) == (("10.99.0.5", 4011), 0)

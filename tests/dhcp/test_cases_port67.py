@@ -25,7 +25,7 @@ def test_case_001_bios_is_offered_undionly_with_43_6_8() -> None:
     assert answer.file == b"undionly.kpxe"
     assert answer.sname == SERVER.encode()
     assert sent.destination == EVERYBODY
-    assert (sent.door, sent.index, sent.server) == (67, 2, SERVER)
+    assert (sent.door, sent.ifindex, sent.server) == (67, 2, SERVER)
 
 
 def test_case_002_without_the_broadcast_flag_the_offer_is_broadcast_all_the_same() -> None:
@@ -273,7 +273,7 @@ def test_case_039_a_relayed_discover_is_answered_to_the_relay_with_82_last() -> 
     packet = clients.packet([*clients.pxe_options(7), (82, relay)], giaddr="10.1.0.1")
     sent = World().ask(packet, source="10.1.0.1", source_port=67, local=SERVER)[0]
     assert sent.destination == ("10.1.0.1", 67)
-    assert sent.index == 0, "the routing table knows the way to a relay, not the interface it came in by"
+    assert sent.ifindex == 0, "the routing table knows the way to a relay, not the interface it came in by"
     answer = sent.answer
     assert (answer.giaddr, answer.hops, answer[54], answer.siaddr) == ("10.1.0.1", 0, SERVER, SERVER)
     assert answer.codes[-1] == 82
@@ -314,7 +314,7 @@ def test_case_045_each_interface_answers_as_itself_and_on_itself() -> None:
     for index, server in ((2, "10.0.0.1"), (5, "192.168.7.1")):
         sent = world.ask(clients.ipxe(7), index=index)[0]
         answer = sent.answer
-        assert (sent.index, sent.server, answer.siaddr, answer[54], answer.sname.decode()) == (index, server, server, server, server)
+        assert (sent.ifindex, sent.server, answer.siaddr, answer[54], answer.sname.decode()) == (index, server, server, server, server)
         assert answer.boot_file.startswith(f"http://{server}/")
 
 

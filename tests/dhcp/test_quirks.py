@@ -31,7 +31,7 @@ def _of(*tables: dict[str, Any], mac: str = "52:54:00:12:34:56", **said: Any) ->
     ],
 )
 def test_every_condition_matches_by_beginning(condition: dict[str, Any]) -> None:
-    said = {
+    said: dict[str, Any] = {
         "vendor_class": "PXEClient:Arch:00007:UNDI:003010",
         "uuid": "4c4c4544-0000-0000-0000-000000000000",
         "product": "ProLiant DL380 Gen9",
@@ -52,7 +52,7 @@ def test_for_each_consequence_the_first_table_that_has_it_wins() -> None:
 
 def test_the_operators_tables_come_before_the_shipped_ones() -> None:
     own = {"name": "our VirtualBox", "mac": "08:00:27", "boot_program": "undionly.kkpxe"}
-    asked = {"vendor_class": "PXEClient:Arch:00000:UNDI:002001", "arch": 0}
+    asked: dict[str, Any] = {"vendor_class": "PXEClient:Arch:00000:UNDI:002001", "arch": 0}
     assert load().of("08:00:27:01:02:03", **asked).boot_program == "ipxe.pxe"
     assert load([own]).of("08:00:27:01:02:03", **asked).boot_program == "undionly.kkpxe"
 

@@ -33,7 +33,7 @@ class Readers:
 
 class Got(NamedTuple):
     data: bytes
-    index: int
+    ifindex: int
     local: bytes
     source: str
     port: int
@@ -177,7 +177,7 @@ def test_raw_hears_requests_to_its_port_and_nothing_else(bench: Bench) -> None:
     bench.read(door)
     door.doRead()
     assert [got.data for got in bench.got] == [clients.rom(7, xid=5)]
-    assert (bench.got[0].index, bench.got[0].source, bench.got[0].port) == (bench.index, CLIENT, 68)
+    assert (bench.got[0].ifindex, bench.got[0].source, bench.got[0].port) == (bench.index, CLIENT, 68)
 
 
 def test_raw_does_not_hear_its_own_broadcasts(bench: Bench) -> None:

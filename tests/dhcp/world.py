@@ -47,11 +47,11 @@ class FixedPrograms:
 
 
 class Sent(NamedTuple):
-    """One datagram that left. `index`: interface it was forced out of, 0 for the routing table's choice."""
+    """One datagram that left. `ifindex`: interface it was forced out of, 0 for the routing table's choice."""
 
     data: bytes
     destination: tuple[str, int]
-    index: int
+    ifindex: int
     server: str
     door: int
 

@@ -18,6 +18,8 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent, RequestGenerationFailed, ResponseFailed, ResponseNeverReceived
 from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import IBodyProducer
+from zope.interface import implementer
 
 from pxed.cli.endpoint import START, Endpoint
 from pxed.cli.events import EventParser, ServerEvent
@@ -96,7 +98,7 @@ class Client:
 
     async def _json(self, method: str, path: tuple[str, ...], *, params: Mapping[str, str] | None = None, body: Any = None) -> Any:
         headers = {} if body is None else {"Content-Type": "application/json"}
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else _Body(json.dumps(body).encode())
         response = await self._request(method, path, params=params, headers=headers, data=data, timeout=REQUEST_TIMEOUT)
         text = await self._body(response)
         self._check(response.code, text)
@@ -114,7 +116,7 @@ class Client:
         sent = Headers({name: [value] for name, value in {**headers, "Authorization": f"Bearer {self.endpoint.token}"}.items()})
         try:
             # No redirects: the token goes to the appliance that was named and to nobody else.
-            return await self._http.request(method, url, headers=sent, allow_redirects=False, **more)
+            return await self._http.request(method, url, headers=sent, allow_redirects=False, reactor=self.reactor, **more)
         except _LOST as e:
             raise self._unreachable(e) from e
         except SchemeNotSupported as e:
@@ -140,6 +142,23 @@ class Client:
 
     def _unreachable(self, cause: Exception) -> Unreachable:
         return Unreachable(f"No appliance answers at {self.endpoint.url} ({_reason(cause)})", START)
+
+
+@implementer(IBodyProducer)
+class _Body:
+    """A request's body that is at hand. treq's own producer would cooperate on the global reactor."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.length = len(data)
+
+    def startProducing(self, consumer: Any) -> Deferred[None]:
+        consumer.write(self._data)
+        return defer.succeed(None)
+
+    def pauseProducing(self) -> None: ...
+    def resumeProducing(self) -> None: ...
+    def stopProducing(self) -> None: ...
 
 
 def _error_of(body: bytes) -> tuple[str, str, str]:

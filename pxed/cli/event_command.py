@@ -14,7 +14,8 @@ from pxed.cli.live import Follower
 from pxed.cli.output import clean, console, local, print_json, print_json_line
 from pxed.errors import HostProblem, PxedError
 
-PAGE = 500
+PAGE = 5000
+"""The most events that the appliance gives at once. Its first page is the newest ones, oldest of them first."""
 
 Event = dict[str, Any]
 
@@ -22,17 +23,18 @@ Event = dict[str, Any]
 @click.command(short_help="The timeline of a machine: every packet, file and installer line.")
 @click.argument("handle", metavar="NODE")
 @click.option("--follow", "-f", "following", is_flag=True, help="Go on with events as they happen, until Ctrl-C.")
+@click.option("--last", "-n", "last_n", type=click.IntRange(0), metavar="N", help="Only the last N of those that are stored.")
 @click.option("--kind", metavar="PREFIX", help="Only kinds that begin so: dhcp, tftp, http, install, syslog ...")
 @json_option
 @click.pass_obj
-def events(invocation: Invocation, handle: str, following: bool, kind: str | None, as_json: bool) -> None:
+def events(invocation: Invocation, handle: str, following: bool, last_n: int | None, kind: str | None, as_json: bool) -> None:
     """Show what happened to a machine, oldest first.
 
     With --json a list, with --json --follow one JSON object per line.
 
     \b
     Examples:
-      pxed events web1
+      pxed events web1 --last 20
       pxed events web1 --follow --kind http
     """
 
@@ -44,11 +46,12 @@ def events(invocation: Invocation, handle: str, following: bool, kind: str | Non
     emit: Callable[[Event], None] = print_json_line if streaming else shown.append if as_json else print_event
 
     async def work(client: Client) -> None:
-        last = 0
+        last, stored = 0, []
         async for event in history(client, handle):
             last = max(last, int(event.get("id") or 0))
-            if wanted(event):
-                emit(event)
+            stored += [event] if wanted(event) else []
+        for event in stored[-last_n:] if last_n else [] if last_n == 0 else stored:
+            emit(event)
         if following:
             node_id = (await client.get("nodes", handle))["id"]
             follower = Follower(client, after=last, node=node_id, lost=say_lost)
@@ -62,7 +65,7 @@ def events(invocation: Invocation, handle: str, following: bool, kind: str | Non
 
 
 async def history(client: Client, handle: str) -> Any:
-    """All stored events of a node in pages, as an asynchronous generator."""
+    """The stored events of a node, the newest `PAGE` at most and what was added meanwhile, as an asynchronous generator."""
     after = 0
     while True:
         page = (await client.get("nodes", handle, "events", after=after, limit=PAGE))["events"]

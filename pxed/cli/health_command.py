@@ -38,7 +38,7 @@ def health(invocation: Invocation, as_json: bool) -> None:
                 "version": found.get("version"),
                 "uptime": duration(float(found.get("uptime") or 0)),
                 "store": _brief(found.get("store")),
-                "interfaces": ", ".join(_brief(each) for each in found.get("interfaces") or []),
+                "interfaces": _brief(found.get("interfaces") or []) or "every one with an IPv4 address",
                 **{f"service {clean(name)}": _brief(state) for name, state in rows},
             }
         )
@@ -46,9 +46,9 @@ def health(invocation: Invocation, as_json: bool) -> None:
 
 
 def _brief(value: Any) -> str:
-    """A value of any shape on one line; an interface or service object as its values."""
+    """A value of any shape on one line; an object as names and values."""
     if isinstance(value, dict):
-        return " ".join(_brief(each) for each in value.values() if each not in (None, ""))
+        return ", ".join(f"{clean(name)} {_brief(each)}" for name, each in value.items() if each not in (None, "", {}, []))
     if isinstance(value, list):
         return ", ".join(_brief(each) for each in value)
     return clean(value)

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 import pxed
+from pxed.cli.bench_command import bench
 from pxed.cli.bootloader_command import bootloaders
 from pxed.cli.doctor_command import doctor
 from pxed.cli.event_command import events
@@ -77,7 +78,7 @@ def cli(ctx: click.Context, state_dir: Path, url: str | None, token_file: Path |
         ctx.obj = Invocation(state_dir, url, token_file, os.environ, time.time, run_reactor)
 
 
-for command in (up, doctor, bootloaders, node, os_group, install, watch, events, health):
+for command in (up, doctor, bootloaders, node, os_group, install, watch, events, health, bench):
     cli.add_command(command)
 
 

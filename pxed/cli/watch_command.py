@@ -11,10 +11,11 @@ from twisted.internet import task
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from pxed.cli.client import Client, Refused, Unreachable
+from pxed.cli.client import Client, Unreachable
 from pxed.cli.event_command import say_lost
 from pxed.cli.invocation import Invocation, json_option
 from pxed.cli.live import Follower
+from pxed.cli.resolve import find_target
 from pxed.cli.watch_view import JsonLines, PlainLines, Screen, View
 
 REDRAW = 0.5
@@ -45,29 +46,12 @@ def watch(invocation: Invocation, handle: str | None, as_json: bool) -> None:
     async def work(client: Client) -> int:
         if handle is None:
             return await _watch(invocation, client, {}, as_json, [])
-        found = await _find(client, handle)
-        if found["kind"] == "install":
+        kind, found = await find_target(client, handle)
+        if kind == "install":
             return await watch_install(invocation, client, found["id"], as_json=as_json)
         return await _watch(invocation, client, {"node": found["id"]}, as_json, [])
 
     sys.exit(invocation.call(work))
-
-
-async def _find(client: Client, handle: str) -> dict[str, str]:
-    """What `handle` names: ``{"kind": "install"|"node", "id"}``. A node with a running install stands for that install."""
-    try:
-        return {"kind": "install", "id": (await client.get("installs", handle))["id"]}
-    except Refused as e:
-        if e.status not in (400, 404, 422):
-            raise
-    try:
-        node = await client.get("nodes", handle)
-    except Refused as e:
-        raise Refused(f"There is neither an install nor a node {handle}", status=e.status) if e.status == 404 else e from e
-    running = node.get("install") or {}
-    if running.get("state") == "running":
-        return {"kind": "install", "id": running["id"]}
-    return {"kind": "node", "id": node["id"]}
 
 
 async def watch_install(invocation: Invocation, client: Client, install_id: str, *, as_json: bool) -> int:

@@ -1,0 +1,319 @@
+"""How the bytes of a file leave: by sendfile under the transport, by copying where that can't be, and never with a descriptor left open."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet import ssl, tcp
+from twisted.internet.task import Clock, deferLater
+from twisted.internet.utils import getProcessValue
+from twisted.protocols.policies import WrappingFactory
+
+from pxed.web import sendfile
+from tests.web.real import Client, descriptors, reactor, serving, until
+
+SIZE = 9 * (1 << 20) + 12_345
+
+
+@pytest.fixture
+def big(tmp_path: Path) -> Path:
+    path = tmp_path / "big.bin"
+    path.write_bytes(os.urandom(1 << 16) * (SIZE >> 16) + b"e" * (SIZE & 0xFFFF))
+    return path
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Bytes of every call of sendfile(2)."""
+    counts: list[int] = []
+    original = os.sendfile
+
+    def counting(*args: Any) -> int:
+        counts.append(original(*args))
+        return counts[-1]
+
+    monkeypatch.setattr(os, "sendfile", counting)
+    return counts
+
+
+async def test_every_byte_arrives_by_sendfile_and_the_connection_goes_on(big: Path, sent: list[int]) -> None:
+    async with serving(big.parent) as port:
+        client = Client(port)
+        for _ in range(2):
+            client.get("/b/big.bin")
+            head, body = await client.response()
+            assert head["content-length"] == str(SIZE)
+            assert body == big.read_bytes()
+        client.get("/b/big.bin", Range="bytes=1000000-1000009")
+        _, body = await client.response()
+        assert body == big.read_bytes()[1_000_000:1_000_010]
+        client.close()
+    assert sum(sent) == 2 * SIZE + 10
+    assert descriptors(big) == 0
+
+
+async def test_pipelined_requests_are_answered_in_order(big: Path, sent: list[int]) -> None:
+    async with serving(big.parent) as port:
+        client = Client(port)
+        for part in ("0-9", "500-509", "9000000-9000009"):
+            client.get("/b/big.bin", Range=f"bytes={part}")
+        client.get("/b/nothing")
+        client.get("/b/big.bin")
+        whole = big.read_bytes()
+        for start in (0, 500, 9_000_000):
+            _, body = await client.response()
+            assert body == whole[start : start + 10]
+        assert (await client.response())[0]["status"] == "404"
+        assert (await client.response())[1] == whole
+        client.close()
+    assert descriptors(big) == 0
+
+
+async def test_connection_close_and_http_1_0_end_after_the_last_byte(big: Path) -> None:
+    async with serving(big.parent) as port:
+        for request in (b"GET /b/big.bin HTTP/1.0\r\n\r\n", b"GET /b/big.bin HTTP/1.1\r\nConnection: close\r\n\r\n"):
+            client = Client(port)
+            client.socket.sendall(request)
+            _, body = await client.response()
+            assert hashlib.sha256(body).digest() == hashlib.sha256(big.read_bytes()).digest()
+            assert await client.read(1) == b""
+            client.close()
+
+
+async def test_a_client_that_leaves_in_the_middle_leaves_no_descriptor(big: Path) -> None:
+    async with serving(big.parent) as port:
+        clients = [Client(port, receive_buffer=4096) for _ in range(8)]
+        for client in clients:
+            client.get("/b/big.bin")
+        for client in clients:
+            await client.read(5000)
+        assert descriptors(big) == 8
+        for client in clients:
+            client.close()
+        await until(lambda: descriptors(big) == 0)
+
+
+async def test_a_client_that_leaves_at_once_leaves_no_descriptor(big: Path) -> None:
+    async with serving(big.parent) as port:
+        for _ in range(20):
+            client = Client(port)
+            client.get("/b/big.bin")
+            client.close()
+        await until(lambda: descriptors(big) == 0)
+
+
+async def test_a_slow_client_is_served_to_the_end_and_holds_up_nobody(big: Path) -> None:
+    async with serving(big.parent) as port:
+        slow = Client(port, receive_buffer=4096)
+        slow.get("/b/big.bin", Range="bytes=0-1999999")
+        await slow.head()
+        quick = Client(port)
+        quick.get("/b/big.bin")
+        assert (await quick.response())[1] == big.read_bytes()
+        assert await slow.read(2_000_000) == big.read_bytes()[:2_000_000]
+        slow.close()
+        quick.close()
+
+
+async def test_a_client_that_takes_nothing_is_dropped_after_the_stall_time(big: Path) -> None:
+    clock = Clock()
+    async with serving(big.parent, clock=clock) as port:
+        client = Client(port, receive_buffer=4096)
+        client.get("/b/big.bin")
+        await client.read(3000)
+        await until(lambda: bool(clock.getDelayedCalls()))
+        clock.advance(sendfile.STALL)
+        assert descriptors(big) == 1, "it had taken something"
+        clock.advance(sendfile.STALL)
+        await until(lambda: descriptors(big) == 0)
+        rest = await client.read(SIZE)
+        assert len(rest) < SIZE - 4000
+        assert not clock.getDelayedCalls()
+        client.close()
+
+
+async def test_a_file_that_becomes_shorter_aborts_the_connection(big: Path) -> None:
+    async with serving(big.parent) as port:
+        client = Client(port, receive_buffer=4096)
+        client.get("/b/big.bin")
+        await client.head()
+        os.truncate(big, 5_000_000)
+        assert len(await client.read(SIZE)) <= 5_000_000
+        await until(lambda: descriptors(big) == 0)
+        client.close()
+
+
+async def test_pages_that_are_not_in_memory_are_read_in_a_thread(big: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _evict(big)
+    read: list[tuple[int, str]] = []
+    original = os.pread
+
+    def pread(fd: int, count: int, offset: int) -> bytes:
+        read.append((offset, threading.current_thread().name))
+        return original(fd, count, offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+    async with serving(big.parent) as port:
+        client = Client(port)
+        client.get("/b/big.bin", Range=f"bytes={SIZE - 500_000}-")
+        _, body = await client.response()
+        client.close()
+    assert body == big.read_bytes()[SIZE - 500_000 :]
+    assert [offset for offset, _ in read] == [SIZE - 500_000]
+    assert threading.current_thread().name not in {name for _, name in read}
+
+
+async def test_a_client_that_leaves_while_the_disk_reads_leaves_no_descriptor(big: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _evict(big)
+    go_on, waiting = threading.Event(), threading.Event()
+
+    def pread(fd: int, count: int, offset: int) -> bytes:
+        waiting.set()
+        go_on.wait(5)
+        os.fstat(fd)  # EBADF if somebody closed it under us
+        return b""
+
+    monkeypatch.setattr(os, "pread", pread)
+    async with serving(big.parent) as port:
+        client = Client(port)
+        client.get("/b/big.bin", Range=f"bytes={SIZE - 500_000}-")
+        await client.head()
+        await until(waiting.is_set)
+        client.close()
+        await deferLater(reactor, 0.05)
+        assert descriptors(big) == 1, "the thread still reads"
+        go_on.set()
+        await until(lambda: descriptors(big) == 0)
+
+
+def _evict(path: Path) -> None:
+    """Throw the file's pages out of memory; skip where the file system can't say whether it did."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.preadv(fd, [bytearray(1)], 4 << 20, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return
+    except OSError as e:
+        pytest.skip(f"this file system has no RWF_NOWAIT ({e.strerror})")
+    finally:
+        os.close(fd)
+    pytest.skip("this file system keeps its pages in memory")
+
+
+def test_a_page_thrown_out_of_memory_is_noticed(big: Path) -> None:
+    _evict(big)
+    fd = os.open(big, os.O_RDONLY)
+    try:
+        assert not sendfile._in_memory(fd, 8 << 20)
+        os.pread(fd, 1, 8 << 20)
+        assert sendfile._in_memory(fd, 8 << 20)
+    finally:
+        os.close(fd)
+
+
+def wrapped(site: Any) -> Any:
+    """Listen so that the site's transports are not plain TCP connections."""
+    return reactor.listenTCP(0, WrappingFactory(site), interface="127.0.0.1")
+
+
+async def test_through_a_wrapped_transport_the_file_is_copied(big: Path, sent: list[int]) -> None:
+    async with serving(big.parent, listen=wrapped) as port:
+        client = Client(port)
+        client.get("/b/big.bin")
+        client.get("/b/big.bin", Range="bytes=7-8")
+        assert (await client.response())[1] == big.read_bytes()
+        assert (await client.response())[1] == big.read_bytes()[7:9]
+        client.close()
+    assert sent == []
+    assert descriptors(big) == 0
+
+
+def test_a_transport_without_the_private_names_is_recognised() -> None:
+    transport = tcp.Connection.__new__(tcp.Connection)
+    assert not sendfile.can_sendfile(transport)
+    transport._tempDataBuffer = []
+    assert sendfile.can_sendfile(transport)
+    transport.TLS = True
+    assert not sendfile.can_sendfile(transport)
+    assert not sendfile.can_sendfile(object())
+
+
+async def test_a_file_system_without_sendfile_is_copied_from_where_it_stopped(big: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = os.sendfile
+    calls: list[int] = []
+
+    def failing(*args: Any) -> int:
+        calls.append(1)
+        if len(calls) > 2:
+            raise OSError(22, "Invalid argument")
+        return original(*args)
+
+    monkeypatch.setattr(os, "sendfile", failing)
+    async with serving(big.parent) as port:
+        client = Client(port)
+        client.get("/b/big.bin")
+        client.get("/b/big.bin", Range="bytes=0-4")
+        assert (await client.response())[1] == big.read_bytes()
+        assert (await client.response())[1] == big.read_bytes()[:5]
+        client.close()
+    assert descriptors(big) == 0
+
+
+async def test_copying_too_survives_slow_leaving_and_stalled_clients(big: Path) -> None:
+    clock = Clock()
+    async with serving(big.parent, clock=clock, listen=wrapped) as port:
+        slow = Client(port, receive_buffer=4096)
+        slow.get("/b/big.bin", Range="bytes=0-1999999")
+        await slow.head()
+        assert await slow.read(2_000_000) == big.read_bytes()[:2_000_000]
+        slow.close()
+        leaving = Client(port, receive_buffer=4096)
+        leaving.get("/b/big.bin")
+        await leaving.read(1000)
+        leaving.close()
+        await until(lambda: descriptors(big) == 0)
+        stalled = Client(port, receive_buffer=4096)
+        stalled.get("/b/big.bin")
+        await stalled.read(1000)
+        await until(lambda: bool(clock.getDelayedCalls()))
+        clock.advance(sendfile.STALL)
+        clock.advance(sendfile.STALL)
+        await until(lambda: descriptors(big) == 0)
+        stalled.close()
+    assert not clock.getDelayedCalls()
+
+
+async def test_over_tls_the_file_is_copied(big: Path, sent: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
+    key, certificate = _self_signed(tmp_path_factory.mktemp("tls"))
+    context = ssl.DefaultOpenSSLContextFactory(str(key), str(certificate))
+    async with serving(big.parent, listen=lambda site: reactor.listenSSL(0, site, context, interface="127.0.0.1")) as port:
+        out = tmp_path_factory.mktemp("out") / "big"
+        code = await _curl("-sk", "-o", str(out), f"https://127.0.0.1:{port}/b/big.bin")
+        assert code == 0
+        assert out.read_bytes() == big.read_bytes()
+    assert sent == []
+
+
+async def _curl(*arguments: str) -> int:
+    return int(await getProcessValue("/usr/bin/curl", arguments, reactor=reactor))
+
+
+def _self_signed(directory: Path) -> tuple[Path, Path]:
+    key, certificate = directory / "key.pem", directory / "cert.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=pxed"),
+            *("-keyout", str(key), "-out", str(certificate), "-days", "2"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return key, certificate

@@ -23,6 +23,13 @@ _DECIDED = ("name", "known", "localboot")
 _INSERT = insert(nodes)
 _UPDATE = update(nodes).where(nodes.c.id == bindparam("key")).values({name: bindparam(name) for name in _SAID})
 _KNOWN_IDS = select(nodes.c.id)
+_WHICH_ARE_STORED = _KNOWN_IDS.where(nodes.c.id.in_(bindparam("ids", expanding=True)))
+_BOOT = (
+    update(nodes)
+    .where(nodes.c.id == bindparam("key"))
+    .values(known=True, boot_kind=bindparam("new_kind"), boot_install=bindparam("new_install"))
+)
+_BOOT_IF_HELD = _BOOT.where(nodes.c.boot_install == bindparam("held_by"))
 _INSERT_MAC = insert(node_macs)
 _INSERT_EVENT = insert(events)
 
@@ -37,7 +44,7 @@ def store_nodes(connection: Connection, rows: Sequence[Row]) -> None:
     """Insert or update each row. A node that is new is unknown and boots silent."""
     stored: set[str] = set()
     for chunk in _chunks([row["id"] for row in rows]):
-        stored.update(connection.scalars(_KNOWN_IDS.where(nodes.c.id.in_(chunk))))
+        stored.update(connection.scalars(_WHICH_ARE_STORED, {"ids": chunk}))
     old = [{"key": row["id"], **_said(row)} for row in rows if row["id"] in stored]
     new = [row for row in rows if row["id"] not in stored]
     if old:
@@ -56,10 +63,11 @@ def store_decision(connection: Connection, row: Row, decided: Row) -> None:
 def store_boot(connection: Connection, row: Row, boot: Boot, held_by: str | None = None) -> None:
     """The node of `row` boots `boot` from now on, and is known; with `held_by` only if it boots for that install now."""
     store_nodes(connection, [row])
-    chosen = update(nodes).where(nodes.c.id == row["id"])
-    if held_by is not None:
-        chosen = chosen.where(nodes.c.boot_install == held_by)
-    connection.execute(chosen.values(known=True, boot_kind=boot.kind, boot_install=boot.install))
+    values = {"key": row["id"], "new_kind": boot.kind, "new_install": boot.install}
+    if held_by is None:
+        connection.execute(_BOOT, values)
+    else:
+        connection.execute(_BOOT_IF_HELD, {**values, "held_by": held_by})
 
 
 def delete_nodes(connection: Connection, ids: Sequence[str]) -> None:

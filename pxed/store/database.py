@@ -7,6 +7,7 @@ SQLAlchemy's "begin" event says BEGIN, as SQLAlchemy's page on SQLite transactio
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
@@ -81,7 +82,7 @@ def unavailable(error: BaseException) -> StorageUnavailable:
         return error
     if isinstance(error, PxedError):
         return StorageUnavailable(str(error))
-    words = getattr(error, "orig", None) or type(error).__name__
+    words = getattr(error, "orig", None) or (error if isinstance(error, sqlite3.Error) else type(error).__name__)
     return StorageUnavailable(f"The database did not take it: {words}")
 
 

@@ -319,13 +319,13 @@ class Engine:
 
     def _take_progress(self) -> Batch | None:
         taken, self._progressed = self._progressed, {}
-        values = {key: {"percent": self._installs[key].percent, "progress_text": self._installs[key].progress_text} for key in taken}
-        if not values:
+        reached = [(key, self._installs[key].percent, self._installs[key].progress_text) for key in taken]
+        if not reached:
             return None
 
         def store(connection: Connection) -> None:
-            for install_id, value in values.items():
-                journal.advance(connection, install_id, value)
+            for install_id, percent, text in reached:
+                journal.progress(connection, install_id, percent, text)
 
         return Batch(store, lambda: self._progressed.update(taken))
 

@@ -8,10 +8,10 @@ way when the operator cancelled changes nothing. All may run twice: what the jou
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
 from pxed.errors import Conflict
 from pxed.node.model import BootKind
@@ -21,6 +21,35 @@ from pxed.workflow.recipe import Milestone, Notification
 from pxed.workflow.replay import Answer, AwaitStep, BootStep, Step, notified
 
 Assign = Callable[[Connection], None]
+
+# Statements of every notification and step, built once: building one takes longer than running it, and holds up the reactor's thread.
+_STATE = select(installs.c.state).where(installs.c.id == bindparam("of")).with_for_update()
+_AT = select(journal).where(journal.c.install_id == bindparam("of"), journal.c.position == bindparam("at_position"))
+_OPEN_STEPS = select(journal.c.step).where(journal.c.install_id == bindparam("of"), journal.c.answer.is_(None))
+_REACH = insert(journal)
+_ANSWER = (
+    update(journal)
+    .where(journal.c.install_id == bindparam("of"), journal.c.position == bindparam("at_position"))
+    .values(answer=bindparam("answer"), answered_at=bindparam("answered_at"))
+)
+_PUT = insert(inbox)
+_COUNT = select(func.count()).where(inbox.c.install_id == bindparam("of"))
+_CAME_BEFORE = select(inbox.c.id).where(
+    inbox.c.install_id == bindparam("of"),
+    func.coalesce(inbox.c.counted_as, inbox.c.phase) == bindparam("wanted"),
+    inbox.c.status == "ok",
+)
+_ANSWERS = (  # what answers an await: a failure first ("fail" sorts before "ok"), then the oldest that fits
+    select(inbox)
+    .where(inbox.c.install_id == bindparam("of"), inbox.c.position.is_(None), ~inbox.c.duplicate)
+    .where(or_(inbox.c.status == "fail", inbox.c.phase == bindparam("wanted"), inbox.c.phase.is_(None)))
+    .order_by(inbox.c.status, inbox.c.id)
+    .limit(1)
+)
+_USE = update(inbox).where(inbox.c.id == bindparam("key")).values(position=bindparam("at_position"), counted_as=bindparam("wanted"))
+_ADVANCE = update(installs).where(installs.c.id == bindparam("of"), installs.c.percent <= bindparam("percent"))
+_PROGRESS = _ADVANCE.values(percent=bindparam("percent"), progress_text=bindparam("progress_text"))
+_MILESTONE = _ADVANCE.values(percent=bindparam("percent"), stage=bindparam("stage"), progress_text="")
 
 
 class NotRunning(Exception):
@@ -115,9 +144,13 @@ def unpark(connection: Connection, install_id: str, assign: Mapping[BootKind, As
     return entries
 
 
-def advance(connection: Connection, install_id: str, values: Mapping[str, Any]) -> None:
-    """Progress: `percent` and texts, unless that would go back."""
-    connection.execute(update(installs).where(installs.c.id == install_id, installs.c.percent <= values["percent"]).values(**values))
+def progress(connection: Connection, install_id: str, percent: int, text: str) -> None:
+    """What the installer said of itself, unless that would go back."""
+    connection.execute(_PROGRESS, {"of": install_id, "percent": percent, "progress_text": text})
+
+
+def _advance(connection: Connection, install_id: str, milestone: Milestone) -> None:
+    connection.execute(_MILESTONE, {"of": install_id, "percent": milestone.percent, "stage": milestone.text})
 
 
 # journal
@@ -156,17 +189,14 @@ def settle(connection: Connection, place: Place, at: float) -> Entry:
     if entry.answer is not None:
         return entry
     phase = place.step.phase
-    waiting = select(inbox).where(inbox.c.install_id == place.install_id, inbox.c.position.is_(None), ~inbox.c.duplicate)
-    fits = or_(inbox.c.status == "fail", inbox.c.phase == phase, inbox.c.phase.is_(None))
-    row = connection.execute(waiting.where(fits).order_by(inbox.c.status, inbox.c.id)).first()  # "fail" sorts before "ok"
+    row = connection.execute(_ANSWERS, {"of": place.install_id, "wanted": phase}).first()
     if row is None:
         return entry
-    taken = {"position": place.position, "counted_as": row.phase or phase}
-    connection.execute(update(inbox).where(inbox.c.id == row.id).values(**taken))
+    connection.execute(_USE, {"key": row.id, "at_position": place.position, "wanted": row.phase or phase})
     if row.status == "fail":
         return _answer(connection, place, {"failed": _own_words(row.message, row.phase or phase)}, at)
     if place.milestone is not None:
-        advance(connection, place.install_id, milestone_values(place.milestone))
+        _advance(connection, place.install_id, place.milestone)
     return _answer(connection, place, notified(Notification(phase, "ok", row.message, row.data, row.at)), at)
 
 
@@ -190,32 +220,29 @@ def deliver(connection: Connection, install_id: str, notification: Mapping[str, 
 
     Beyond `most` of them what would change nothing is not stored, and what might is refused (Conflict) unless it is awaited.
     """
-    state: State = connection.scalars(select(installs.c.state).where(installs.c.id == install_id).with_for_update()).one()
+    state: State = connection.scalars(_STATE, {"of": install_id}).one()
     phase = notification["phase"]
-    theirs = inbox.c.install_id == install_id
-    counted = func.coalesce(inbox.c.counted_as, inbox.c.phase)
-    before = select(inbox.c.id).where(theirs, counted == phase, inbox.c.status == "ok").limit(1)
-    duplicate = notification["status"] == "ok" and phase is not None and connection.scalar(before) is not None
-    room = (connection.scalar(select(func.count()).where(theirs)) or 0) < most
-    if room or (state == "running" and _awaited(connection, install_id, notification)):
-        connection.execute(insert(inbox).values(install_id=install_id, duplicate=duplicate, **notification))
+    duplicate = notification["status"] == "ok" and phase is not None and _came_before(connection, install_id, phase)
+    if (connection.scalar(_COUNT, {"of": install_id}) or 0) < most or (
+        state == "running" and _awaited(connection, install_id, notification)
+    ):
+        connection.execute(_PUT, {"install_id": install_id, "duplicate": duplicate, **notification})
     elif state == "running" and not duplicate:
         raise Conflict(f"This install has sent more than {most} notifications, and {phase!r} is not awaited now")
     if milestone is not None and not duplicate and state == "running":
-        advance(connection, install_id, milestone_values(milestone))
+        _advance(connection, install_id, milestone)
     return Arrival(state, duplicate)
 
 
-def milestone_values(milestone: Milestone) -> dict[str, Any]:
-    """What a milestone sets in the install's row."""
-    return {"percent": milestone.percent, "stage": milestone.text, "progress_text": ""}
+def _came_before(connection: Connection, install_id: str, phase: str) -> bool:
+    return connection.execute(_CAME_BEFORE, {"of": install_id, "wanted": phase}).first() is not None
 
 
 def _awaited(connection: Connection, install_id: str, notification: Mapping[str, Any]) -> bool:
     """Whether a notification answers the await that is open."""
-    open_steps = list(connection.scalars(select(journal.c.step).where(journal.c.install_id == install_id, journal.c.answer.is_(None))))
     anything = notification["status"] == "fail" or notification["phase"] is None
-    return any(anything or step.startswith(f"notification({notification['phase']!r},") for step in open_steps)
+    steps = connection.scalars(_OPEN_STEPS, {"of": install_id}).all()
+    return any(anything or step.startswith(f"notification({notification['phase']!r},") for step in steps)
 
 
 def _own_words(message: str, phase: str) -> str:
@@ -223,30 +250,26 @@ def _own_words(message: str, phase: str) -> str:
 
 
 def _require_running(connection: Connection, place: Place) -> None:
-    if connection.scalar(select(installs.c.state).where(installs.c.id == place.install_id).with_for_update()) != "running":
+    if connection.scalar(_STATE, {"of": place.install_id}) != "running":
         raise NotRunning(place.install_id)
 
 
 def _at(connection: Connection, place: Place) -> Entry | None:
-    row = connection.execute(select(journal).where(_is(place))).first()
+    row = connection.execute(_AT, {"of": place.install_id, "at_position": place.position}).first()
     if row is not None and row.step != place.step.name:
         raise Mismatch(f"position {place.position} is {row.step} in the journal, but the recipe asks for {place.step.name}")
     return _entry(row) if row is not None else None
 
 
-def _is(place: Place) -> ColumnElement[bool]:
-    return and_(journal.c.install_id == place.install_id, journal.c.position == place.position)
-
-
 def _reach(connection: Connection, place: Place, entry: Entry) -> Entry:
-    columns = {name: getattr(entry, name) for name in Entry.__dataclass_fields__}
-    connection.execute(insert(journal).values(install_id=place.install_id, **columns))
+    connection.execute(_REACH, {"install_id": place.install_id, **asdict(entry)})
     return entry
 
 
 def _answer(connection: Connection, place: Place, answer: Answer, at: float) -> Entry:
-    connection.execute(update(journal).where(_is(place)).values(answer=answer, answered_at=at))
-    return _entry(connection.execute(select(journal).where(_is(place))).one())
+    key = {"of": place.install_id, "at_position": place.position}
+    connection.execute(_ANSWER, {**key, "answer": answer, "answered_at": at})
+    return _entry(connection.execute(_AT, key).one())
 
 
 def _entry(row: Any) -> Entry:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.web.api.client import Api
 from tests.web.world import World
 
 
@@ -17,3 +18,9 @@ def world(tmp_path: Path) -> World:
     (root / "ipxe.efi").write_bytes(bytes(range(256)) * 40)
     (root / "empty.bin").write_bytes(b"")
     return World(root)
+
+
+@pytest.fixture
+def api(world: World) -> Api:
+    """The operator's client of `world`."""
+    return Api(world)

@@ -141,7 +141,7 @@ class Client:
         raise Refused(message or f"The appliance answered {code} without a reason", status=code, field=field, expected=expected)
 
     def _unreachable(self, cause: Exception) -> Unreachable:
-        return Unreachable(f"No appliance answers at {self.endpoint.url} ({_reason(cause)})", START)
+        return Unreachable(f"No appliance answers at {self.endpoint.url} ({reason(cause)})", START)
 
 
 @implementer(IBodyProducer)
@@ -170,7 +170,8 @@ def _error_of(body: bytes) -> tuple[str, str, str]:
         return "", "", ""
 
 
-def _reason(cause: BaseException) -> str:
+def reason(cause: BaseException) -> str:
+    """Why a connection failed, in words for between brackets."""
     if isinstance(cause, error.ConnectionRefusedError):
         return "nothing listens there"
     if isinstance(cause, error.DNSLookupError):

@@ -14,9 +14,6 @@ from pxed.cli.live import Follower
 from pxed.cli.output import clean, console, local, print_json, print_json_line
 from pxed.errors import HostProblem, PxedError
 
-PAGE = 5000
-"""The most events that the appliance gives at once. Its first page is the newest ones, oldest of them first."""
-
 Event = dict[str, Any]
 
 
@@ -47,14 +44,14 @@ def events(invocation: Invocation, handle: str, following: bool, last_n: int | N
 
     async def work(client: Client) -> None:
         last, stored = 0, []
-        async for event in history(client, handle):
+        async for event in history(client, handle, invocation.pace.page):
             last = max(last, int(event.get("id") or 0))
             stored += [event] if wanted(event) else []
         for event in stored[-last_n:] if last_n else [] if last_n == 0 else stored:
             emit(event)
         if following:
             node_id = (await client.get("nodes", handle))["id"]
-            follower = Follower(client, after=last, node=node_id, lost=say_lost)
+            follower = Follower(client, invocation.pace, after=last, node=node_id, lost=say_lost)
             while (event := await follower.next()) is not None:
                 if wanted(event):
                     emit(event)
@@ -64,14 +61,14 @@ def events(invocation: Invocation, handle: str, following: bool, last_n: int | N
         print_json({"events": shown})
 
 
-async def history(client: Client, handle: str) -> Any:
-    """The stored events of a node, the newest `PAGE` at most and what was added meanwhile, as an asynchronous generator."""
+async def history(client: Client, handle: str, size: int) -> Any:
+    """The stored events of a node, the newest `size` at most and what was added meanwhile, as an asynchronous generator."""
     after = 0
     while True:
-        page = (await client.get("nodes", handle, "events", after=after, limit=PAGE))["events"]
+        page = (await client.get("nodes", handle, "events", after=after, limit=size))["events"]
         for event in page:
             yield event
-        if len(page) < PAGE:
+        if len(page) < size:
             return
         after = int(page[-1]["id"])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from pxed.cli import endpoint
 from pxed.cli.client import Client
+from pxed.cli.live import Pace
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -54,6 +55,7 @@ class Invocation:
     environ: Mapping[str, str]
     now: Callable[[], float]
     run: Runner
+    pace: Pace = field(default_factory=Pace)
 
     def endpoint(self) -> endpoint.Endpoint:
         """HostProblem if there is no appliance to be found."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet import task
@@ -10,11 +11,22 @@ from twisted.internet import task
 from pxed.cli.client import Client, EventStream, Refused, Unreachable
 from pxed.errors import PxedError
 
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 10.0
-"""Seconds between attempts to reconnect: doubled each time, up to this."""
-
 Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast the command follows, in seconds; tests are in a hurry.
+
+    `retry`: before the first attempt to reconnect, doubled each time up to `longest_retry`. `poll`: between two questions for the installs'
+    states, beside what events say. `redraw`: between two pictures on a terminal. `page`: events per question, the most the appliance gives.
+    """
+
+    retry: float = 1.0
+    longest_retry: float = 10.0
+    poll: float = 10.0
+    redraw: float = 0.5
+    page: int = 5000
 
 
 class Follower:
@@ -26,6 +38,7 @@ class Follower:
     def __init__(
         self,
         client: Client,
+        pace: Pace,
         *,
         after: int | None = None,
         node: str | None = None,
@@ -37,7 +50,8 @@ class Follower:
         self._scope = {"node": node, "install": install}
         self._lost = lost
         self._stream: EventStream | None = None
-        self._pause = FIRST_PAUSE
+        self._pace = pace
+        self._pause = pace.retry
         self._stopped = False
 
     @property
@@ -62,7 +76,7 @@ class Follower:
                     return None
                 await self._reconnect()
                 continue
-            self._pause = FIRST_PAUSE
+            self._pause = self._pace.retry
             if arrived.id.isdigit():
                 self._last = max(self._last or 0, int(arrived.id))
             event = arrived.value()
@@ -79,7 +93,7 @@ class Follower:
         self._lost(Unreachable(f"The appliance at {self._client.endpoint.url} broke the event stream off"))
         while not self._stopped:
             await task.deferLater(self._client.reactor, self._pause)
-            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            self._pause = min(2 * self._pause, self._pace.longest_retry)
             try:
                 await self.connect()
             except (Unreachable, Refused) as e:

@@ -14,14 +14,9 @@ from twisted.python.failure import Failure
 from pxed.cli.client import Client, Unreachable
 from pxed.cli.event_command import say_lost
 from pxed.cli.invocation import Invocation, json_option
-from pxed.cli.live import Follower
+from pxed.cli.live import Follower, Pace
 from pxed.cli.resolve import find_target
 from pxed.cli.watch_view import JsonLines, PlainLines, Screen, View
-
-REDRAW = 0.5
-"""Seconds between two pictures on a terminal."""
-POLL = 10.0
-"""Seconds between two questions for the installs' states, beside what events say."""
 
 _CHANGING = ("install.", "notification")
 
@@ -64,7 +59,7 @@ async def _watch(invocation: Invocation, client: Client, scope: dict[str, str], 
     view = _view(invocation, as_json)
     view.start()
     try:
-        return await Watcher(client, view, scope, awaited).run()
+        return await Watcher(client, view, scope, awaited, invocation.pace).run()
     finally:
         view.stop()
 
@@ -79,32 +74,40 @@ class Watcher:
     """Keeps what is known of the installs fresh while events come in, and knows when it is over.
 
     `scope` is {}, {"node": id} or {"install": id}; `awaited` the installs whose end is the end. An event may get lost when the appliance
-    crashes, so the installs are also asked for every `POLL` seconds.
+    crashes, so the installs are also asked for at the `pace`'s poll.
     """
 
-    def __init__(self, client: Client, view: View, scope: dict[str, str], awaited: list[str]) -> None:
+    def __init__(self, client: Client, view: View, scope: dict[str, str], awaited: list[str], pace: Pace) -> None:
         self._client = client
         self._view = view
         self._scope = scope
         self._awaited = awaited
+        self._pace = pace
         self._states: dict[str, str] = {}
         self._broken: Failure | None = None
+        self._polling: Deferred[None] | None = None
         # An install's whole story is told from its first event; of nodes and of everything only what is new.
         after = 0 if "install" in scope else None
-        self._follower = Follower(client, after=after, node=scope.get("node"), install=scope.get("install"), lost=say_lost)
+        self._follower = Follower(client, pace, after=after, node=scope.get("node"), install=scope.get("install"), lost=say_lost)
 
     async def run(self) -> int:
         """Exit status: 0 if every awaited install is done, else 1. Unreachable, Refused, Unauthorised if it can't even begin."""
         await self._ask_all()
         if not self._over():
             await self._follower.connect()
-            loops = [self._every(POLL, self._poll), *([self._every(REDRAW, self._view.tick)] if self._view.moves else [])]
+            loops = [
+                self._every(self._pace.poll, self._poll),
+                *([self._every(self._pace.redraw, self._view.tick)] if self._view.moves else []),
+            ]
             try:
                 await self._follow()
             finally:
                 self._follower.stop()
                 for loop in loops:
-                    loop.stop()
+                    if loop.running:
+                        loop.stop()
+                if self._polling is not None:
+                    self._polling.cancel()
         return 0 if all(self._states.get(each) == "done" for each in self._awaited) else 1
 
     async def _follow(self) -> None:
@@ -141,7 +144,8 @@ class Watcher:
             if self._over():
                 self._follower.stop()
 
-        return Deferred.fromCoroutine(poll())
+        self._polling = Deferred.fromCoroutine(poll())
+        return self._polling
 
     async def _ask_all(self) -> None:
         for each in self._awaited:

@@ -17,12 +17,14 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
 from pxed.cli.invocation import Invocation, Runner
+from pxed.cli.live import Pace
 from pxed.cli.main import cli
 
 T = TypeVar("T")
 Json = dict[str, Any]
 
 TOKEN = "a-token-that-only-tests-know-0123456789"
+HURRY = Pace(retry=0.05, poll=0.3, page=3)
 NOW = 1_779_451_200.0
 """2026-05-22T12:00:00Z"""
 
@@ -215,8 +217,8 @@ def run(
     token_file: Path | None = None, runner: Runner | None = None,
 ) -> Result:  # fmt: skip
     """Run ``pxed <words>`` in this process; an exception that is no expected error is raised, not swallowed."""
-    invocation = Invocation(state_dir, url, token_file, environ or {}, lambda: NOW, runner or World(Api()).run)
-    result = CliRunner().invoke(cli, list(words), obj=invocation, input=stdin, env={"COLUMNS": "300", "TZ": "UTC"})
+    invocation = Invocation(state_dir, url, token_file, environ or {}, lambda: NOW, runner or World(Api()).run, HURRY)
+    result = CliRunner().invoke(cli, list(words), obj=invocation, input=stdin, prog_name="pxed", env={"COLUMNS": "300", "TZ": "UTC"})
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert "Traceback" not in result.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.lab.network import DHCP_SERVER, POOL, Network
@@ -9,21 +10,23 @@ from tests.lab.process import Child, LabProblem, eventually
 
 
 class DhcpServer:
-    """dnsmasq in its own namespace. `no-ping`, else it holds each lease back for 3 s; It names itself as router and
-    name server, as such a box does, though it is neither: no way out."""
+    """dnsmasq in its own namespace. `boot`: further options, for a site whose own server sends machines somewhere.
 
-    def __init__(self, network: Network, folder: Path) -> None:
+    `no-ping`, else it holds each lease back for 3 s. It names itself as router and name server, as such a box does, though it is neither:
+    there is no way out. `router` False is a network of its own, without either.
+    """
+
+    def __init__(self, network: Network, folder: Path, *, router: bool = True, boot: Sequence[str] = ()) -> None:
         self.leases = folder / "dnsmasq.leases"
         self.log = folder / "dnsmasq.log"
         argv = [
             *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--no-ping", "--dhcp-authoritative"),
             *("--interface=eth0", "--bind-interfaces", "--except-interface=lo", "--user=root", "--log-dhcp", "--log-facility=-"),
             *(f"--pid-file={folder / 'dnsmasq.pid'}", f"--dhcp-leasefile={self.leases}"),
-            *(
-                f"--dhcp-range={POOL[0]},{POOL[1]},255.255.255.0,12h",
-                f"--dhcp-option=option:router,{DHCP_SERVER}",
-                f"--dhcp-option=option:dns-server,{DHCP_SERVER}",
-            ),
+            f"--dhcp-range={POOL[0]},{POOL[1]},255.255.255.0,12h",
+            *(f"--dhcp-option=option:{name},{DHCP_SERVER}" for name in ("router", "dns-server") if router),
+            *(() if router else ("--dhcp-option=option:router",)),
+            *boot,
         ]
         self._child = Child("dnsmasq", argv, namespace=network.dhcp, log=self.log)
         try:

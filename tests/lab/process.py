@@ -20,8 +20,8 @@ class LabProblem(Exception):
 class Child:
     """A process in a network namespace, from its construction on. `log` gets its stdout and stderr, appended.
 
-    The command replaces ``ip netns exec`` and ``setpriv`` by exec, so `pid` is the command's own. Start it from a thread that lives as
-    long as the child should: the kernel ties the parent-death signal to the thread that forked.
+    The command replaces ``ip netns exec``, ``setpriv`` and the shell by exec, so `pid` is the command's own. Start it from a thread that
+    lives as long as the child should: the kernel ties the parent-death signal to the thread that forked.
     """
 
     def __init__(
@@ -29,7 +29,9 @@ class Child:
     ):
         self.name = name
         self.log = log
-        wrapped = ["ip", "netns", "exec", namespace, "setpriv", "--pdeathsig", "KILL", "--", *argv]
+        # The shell looks whether we still live: who dies before prctl(2) is reached sends no parent-death signal.
+        guarded = ["setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", f'[ "$PPID" = {os.getpid()} ] && exec "$@"', name, *argv]
+        wrapped = ["ip", "netns", "exec", namespace, *guarded]
         with log.open("ab") as out:
             self._popen = subprocess.Popen(
                 wrapped, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=cwd, env=env, start_new_session=True

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -27,9 +27,16 @@ LOGS = ("*.log", "*.txt", "wire.pcap")
 
 
 class Scene:
-    """A context manager. After an exception its logs are kept in `artifacts` and their tails go to `say`."""
+    """A context manager. After an exception its logs are kept in `artifacts` and their tails go to `say`.
 
-    def __init__(self, assets: Assets, *, name: str, say: Callable[[str], None]) -> None:
+    `router` and `site_boot` are the DHCP server's (`DhcpServer`): what this site's network is like.
+    """
+
+    def __init__(
+        self, assets: Assets, *, name: str, say: Callable[[str], None], router: bool = True, site_boot: Sequence[str] = ()
+    ) -> None:
+        self._router = router
+        self._site_boot = site_boot
         self.assets = assets
         self.name = name
         self._say = say
@@ -44,7 +51,7 @@ class Scene:
             self.network = stack.enter_context(Network(label=_label()))
             self.wire = Wire(self.network, self.folder)
             stack.callback(self.wire.stop)
-            self.dhcp = DhcpServer(self.network, self.folder)
+            self.dhcp = DhcpServer(self.network, self.folder, router=self._router, boot=self._site_boot)
             stack.callback(self.dhcp.stop)
             self.relay = Relay(upstream(), namespace=self.network.appliance, log=self.folder / "relay.log")
             stack.callback(self.relay.stop)
@@ -58,7 +65,7 @@ class Scene:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         with self._stack:
             if error is not None and not isinstance(error, KeyboardInterrupt):
-                self._keep_artifacts()
+                self.keep_artifacts()
 
     def _switch_off(self) -> None:
         for machine in self.machines:
@@ -94,7 +101,7 @@ class Scene:
             "preseedExtra": extra,
         }
 
-    def _keep_artifacts(self) -> None:
+    def keep_artifacts(self) -> None:
         """Save the logs and say where; the tails of the talkative ones are printed."""
         with suppress(OSError):
             self.wire.write(self.folder / "wire.txt")

@@ -1,0 +1,95 @@
+"""Real firmware up to where the installer takes over, and machines that pxed must leave alone."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.lab.assets import Assets
+from tests.lab.bootsector import write_disk
+from tests.lab.journey import TO_THE_INSTALLER, Journey
+from tests.lab.machine import Firmware, Machine
+from tests.lab.scene import Scene
+
+pytestmark = pytest.mark.lab
+
+BOOTED = "the disk of this machine boots"
+SITE_BOOT = (
+    "--dhcp-match=set:ipxe,175",
+    "--dhcp-boot=tag:ipxe,http://10.77.0.1/autoexec.ipxe",
+    "--dhcp-boot=tag:!ipxe,snponly.efi,,10.77.0.1",
+)
+"""A site whose DHCP server sends every machine to pxed for good: next-server and file name set by its administrator."""
+
+
+def _arm(scene: Scene, machine: Machine) -> None:
+    options = scene.options(machine.name.replace("_", "-"))
+    scene.appliance.cli("install", machine.mac, "debian", "--release", "12", "--options-file", "-", stdin=json.dumps(options))
+
+
+@pytest.mark.parametrize("firmware", ["uefi", "uefi-http"])
+def test_uefi_reaches_the_installer(scene: Scene, firmware: Firmware, say: Callable[[str], None]) -> None:
+    """OVMF, by PXE or by HTTP Boot, gets iPXE from pxed, iPXE its profile, the kernel its initrd, the installer its answer file.
+
+    Fails (at `offer`) when offers lack option 60; (at `profile`) when the offer for iPXE names the boot program again.
+    """
+    machine = scene.machine(firmware)
+    _arm(scene, machine)
+    machine.power_on()
+    journey = Journey(scene.appliance, machine, say=say)
+    journey.through(*TO_THE_INSTALLER)
+    requests = [said.text for said in scene.wire.heard(what="RRQ")]
+    fetched = [event["text"] for event in scene.appliance.events(machine.mac) if event["kind"] == "http.file"]
+    if firmware == "uefi-http":
+        assert any("snponly.efi" in text for text in fetched), "HTTP Boot fetches iPXE by HTTP"
+    else:
+        assert "snponly.efi" in requests
+    assert scene.appliance.node(machine.mac)["firmware"] == "uefi"
+    machine.power_off()
+
+
+def test_an_unarmed_machine_is_listed_and_left_alone(scene: Scene, say: Callable[[str], None]) -> None:
+    """Nobody armed it: the firmware asks, pxed is silent on the wire, the firmware boots the disk, the operator sees the machine.
+
+    Fails when an offer is made to unknown machines.
+    """
+    machine = scene.machine("bios", disk=write_disk(scene.folder / "unarmed.disk", BOOTED))
+    machine.power_on()
+    machine.await_console(BOOTED, within=120)
+    say(f"        {machine.name}: asked, got silence, boots its disk")
+    assert scene.wire.heard(mac=machine.mac, what="DISCOVER"), "the firmware did ask"
+    assert scene.wire.from_appliance(mac=machine.mac) == []
+    node = scene.appliance.node(machine.mac)
+    assert (node["state"], node["boot"]["kind"]) == ("new", "silent")
+    assert machine.mac in scene.appliance.cli("node", "list")
+    machine.power_off()
+
+
+@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+def test_a_machine_that_reaches_ipxe_all_the_same_is_sent_on_to_its_disk(
+    debian: Assets, firmware: Firmware, say: Callable[[str], None]
+) -> None:
+    """The site's own DHCP server sends every machine to pxed: iPXE's script leaves it, by sanboot on BIOS and ``exit 1`` on UEFI.
+
+    Fails when the script says ``exit 0``: OVMF then stays in its boot manager's menu.
+    """
+    with Scene(debian, name=f"localboot-{firmware}", say=say, site_boot=SITE_BOOT) as scene:
+        machine = scene.machine(firmware, disk=write_disk(scene.folder / "local.disk", BOOTED))
+        machine.power_on()
+        left = BOOTED if firmware == "bios" else r'BdsDxe: .*Boot\w+ "UEFI Misc Device'
+        machine.await_console(r"pxed: nothing to install[\s\S]*" + left, within=240)
+        say(f"        {machine.name}: sent on to its disk by iPXE's script")
+        kinds = [event["kind"] for event in scene.appliance.events(machine.mac)]
+        assert "http.localboot" in kinds
+        assert scene.wire.from_appliance(mac=machine.mac) == []
+
+
+def test_the_clock_of_wire_and_timeline_agree(scene: Scene) -> None:
+    """What pxed's timeline says of offers is on the wire: no offer is recorded that was not made. Fails when events are invented."""
+    since = time.time() - 3600
+    for machine in scene.machines:
+        told = [event for event in scene.appliance.events(machine.mac) if event["kind"] in ("dhcp.offer", "dhcp.ack")]
+        assert len(scene.wire.from_appliance(mac=machine.mac, since=since)) >= len(told)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from pxed.errors import InvalidRequest, NotFound
+from pxed.node.identity import hex_hyphen
 from pxed.oses import options as common
 from pxed.oses.debian import DEBIAN
 from pxed.oses.family import Family, InstallView, NodeView, Release, Urls
@@ -98,6 +99,22 @@ class Catalog:
         """The iPXE script that boots the installer of `install`."""
         return self._text(self._family(install.family).profile, install, node, urls)
 
+    def grub(self, install: InstallView, node: NodeView, urls: Urls, mac: str) -> str:
+        """The GRUB script that boots the same installer; `mac` is that of the NIC that asks.
+
+        An install that GRUB cannot start gets a script that says so, tells pxed and leaves for the disk.
+        """
+        context = {**self._context(install, node, urls), "mac": hex_hyphen(mac)}
+        if "boot" in context:
+            try:
+                return self._render("boot/linux.grub.j2", context)
+            except TemplateProblem as problem:
+                context["failure"] = f"GRUB cannot start this install ({problem})"
+        else:
+            context["failure"] = f"GRUB cannot start the installer of {self._family(install.family).title}, iPXE can"
+        context = {"label": node.name or node.mac, "notify_started": urls.notify("started"), **context}
+        return self._render("boot/refused.grub.j2", context)
+
     def file(self, install: InstallView, node: NodeView, urls: Urls, name: str) -> Rendered:
         """One answer file or hook of `install`. NotFound."""
         files = self._family(install.family).files
@@ -112,12 +129,20 @@ class Catalog:
         context = found.context(self._release(found, prepared.release), options, node or _Sample(), urls)
         return {name: self._render(template, context) for name, template in {"boot.ipxe": found.profile, **found.files}.items()}
 
-    def localboot(self, node: NodeView | None) -> str:
-        """The iPXE script for a node that reached iPXE although there is nothing to install."""
+    def localboot(self, node: NodeView | None, syntax: Literal["ipxe", "grub"] = "ipxe") -> str:
+        """The script for a node that reached a boot loader although there is nothing to install."""
         way = node.localboot if node is not None and node.localboot in LOCALBOOT else "auto"
         return self._render(
-            "boot/localboot.ipxe.j2", {"way": way, "label": (node.name or node.mac) if node is not None else "this machine"}
+            f"boot/localboot.{syntax}.j2", {"way": way, "label": (node.name or node.mac) if node is not None else "this machine"}
         )
+
+    def autoexec(self, base: str) -> str:
+        """The iPXE script that leads to the node's profile; `base` as in `Urls`."""
+        return self._render("boot/autoexec.ipxe.j2", {"base": base})
+
+    def which(self) -> str:
+        """The GRUB script that leads to the node's own."""
+        return self._render("boot/which.grub.j2", {})
 
     def visible(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Stored options without their secrets."""
@@ -141,9 +166,12 @@ class Catalog:
         return self._family(family).options.model_json_schema(by_alias=True)
 
     def _text(self, template: str, install: InstallView, node: NodeView, urls: Urls) -> str:
+        return self._render(template, self._context(install, node, urls))
+
+    def _context(self, install: InstallView, node: NodeView, urls: Urls) -> dict[str, Any]:
         family = self._family(install.family)
         options = family.options.model_validate(dict(install.options))
-        return self._render(template, family.context(self._release(family, install.release), options, node, urls))
+        return family.context(self._release(family, install.release), options, node, urls)
 
     def _family(self, name: str) -> Family:
         if name not in self.families:

@@ -24,6 +24,7 @@ from pxed.oses import escape
 from pxed.oses.disk import Disk
 from pxed.oses.family import Family, NodeView, Release, Urls
 from pxed.oses.ifupdown import stanzas
+from pxed.oses.linux import LinuxBoot
 from pxed.oses.options import CommonOptions
 from pxed.oses.partman import expert_recipe
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
@@ -130,16 +131,20 @@ def context(release: Release, options: DebianOptions, node: NodeView, urls: Urls
     mirror = urlsplit(options.repo or urls.repo("debian"))
     lvm = options.layout == "lvm"
     boot_mac = options.installInterface if options.installInterface and ":" in options.installInterface else None
+    images = (options.repo or urls.repo("debian")) + release.data["images"].format(arch="arm64" if node.arch in ARM64 else "amd64")
     early = urls.answer("early.sh")
     return {
         "options": options,
         "title": release.title,
         "label": escape.echo(node.name or node.mac),
         "codename": release.data["codename"],
-        "images": (options.repo or urls.repo("debian")) + release.data["images"],
-        "arguments": _installer_arguments(options, urls),
-        "kept": " ".join(_kept_arguments(options)),
-        "boot_mac": hex_hyphen(boot_mac) if boot_mac else None,
+        "boot": LinuxBoot(
+            kernel=f"{images}/linux",
+            initrds=(f"{images}/initrd.gz",),
+            arguments=_installer_arguments(options, urls),
+            boot_mac=hex_hyphen(boot_mac) if boot_mac else None,
+            kept=" ".join(_kept_arguments(options)),
+        ),
         "answers": urls.answers,
         "notify": urls.answers + "/notify",
         "notify_started": urls.notify("started"),
@@ -182,7 +187,7 @@ def _installer_arguments(options: DebianOptions, urls: Urls) -> str:
     ]
     kept = _kept_arguments(options)
     if (
-        len(" ".join([*words, *kept])) + 60 > COMMAND_LINE
+        len(" ".join([*words, *kept])) + 200 > COMMAND_LINE
         or len([word for word in [*words, *kept] if "." not in word.split("=")[0]]) + 3 > COMMAND_WORDS
     ):
         raise InvalidRequest(
@@ -224,11 +229,13 @@ def _dhclient(options: DebianOptions) -> str:
     return "\n".join(["# pxed: dnsServers", *lines, *([f"supersede domain-search {search};"] if search else [])])
 
 
-IMAGES = "/dists/{codename}/main/installer-amd64/current/images/netboot/debian-installer/amd64"
+IMAGES = "/dists/%s/main/installer-{arch}/current/images/netboot/debian-installer/{arch}"
+ARM64 = (11, 19)
+"""Client architectures (option 93) of 64-bit ARM."""
 
 
 def _release(number: str, codename: str) -> Release:
-    return Release(number, f"Debian {number} ({codename})", {"codename": codename, "images": IMAGES.format(codename=codename)})
+    return Release(number, f"Debian {number} ({codename})", {"codename": codename, "images": IMAGES % codename})
 
 
 RELEASES = {release.name: release for release in (_release("13", "trixie"), _release("12", "bookworm"), _release("11", "bullseye"))}

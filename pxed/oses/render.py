@@ -23,7 +23,7 @@ import jinja2
 
 import pxed
 from pxed.errors import PxedError
-from pxed.oses import escape
+from pxed.oses import escape, grub
 from pxed.oses.escape import Unwritable
 
 TEMPLATES = Path(pxed.__file__).parent / "templates"
@@ -59,6 +59,7 @@ KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
         Kind("ipxe", escape.ipxe, "text/plain; charset=utf-8"),
+        Kind("grub", grub.word, "text/plain; charset=utf-8"),
         Kind("sh", escape.sh, "text/x-shellscript; charset=utf-8"),
         Kind("preseed", escape.preseed, "text/plain; charset=utf-8"),
         Kind("service", escape.preseed, "text/plain; charset=utf-8"),
@@ -121,6 +122,8 @@ class Renderer:
         for other in KINDS.values():
             made.filters[other.name] = _marking(other.escape, other.name)
         made.filters["echo"] = _marking(escape.echo, "ipxe")
+        for function in (grub.says, grub.words, grub.place):
+            made.filters[function.__name__] = _marking(function, "grub")
         made.filters["raw"] = _marking(escape.text, "raw")
         return made
 

@@ -1,0 +1,85 @@
+"""Boot scripts: what a node that has come as far as a boot loader is told, chosen by the boot it is assigned and by nothing else.
+
+A node asks more than once per install, so every request is answered from the assigned boot as it is now. Rendering happens in the reactor:
+a script takes well under a millisecond, a thread would cost more than it saves. TFTP and HTTP answer from here alike.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Literal
+
+from twisted.logger import Logger
+
+from pxed.errors import NotFound
+from pxed.node.identity import normalise_mac
+from pxed.node.inventory import Inventory
+from pxed.node.model import Node
+from pxed.node.timeline import Timeline
+from pxed.oses.catalog import Catalog
+from pxed.oses.family import Urls
+from pxed.workflow.engine import Engine
+from pxed.workflow.install import Install
+
+log = Logger()
+
+Syntax = Literal["ipxe", "grub"]
+
+_GRUB_BY_MAC = re.compile(r"grub\.cfg-01-((?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2})")
+"""GRUB's own search uses hyphens, our `which` script GRUB's $net_default_mac, which has colons. 01 is Ethernet."""
+
+
+class BootScripts:
+    """`urls(base, token)` makes the URLs of an install; `base` is ``http://IP[:port]`` as the asking node reaches us."""
+
+    def __init__(
+        self, *, inventory: Inventory, timeline: Timeline, engine: Engine, catalog: Catalog, urls: Callable[[str, str], Urls]
+    ) -> None:
+        self._inventory = inventory
+        self._timeline = timeline
+        self._engine = engine
+        self._catalog = catalog
+        self._urls = urls
+
+    def named(self, name: str, peer: str, base: str, *, asked: bool = True) -> str | None:
+        """The script for a file that boot loaders ask for of their own accord; None for every other name.
+
+        iPXE asks for ``autoexec.ipxe`` beside where it came from, GRUB for ``grub.cfg`` below the prefix it was built with or beside where
+        it came from: so the last part of `name` counts, in any folder.
+        """
+        last = name.rsplit("/", 1)[-1].lower()
+        if last == "autoexec.ipxe":
+            return self._catalog.autoexec(base)
+        if last == "grub.cfg":
+            return self._catalog.which()
+        by_mac = _GRUB_BY_MAC.fullmatch(last)
+        return self.of(normalise_mac(by_mac[1]), peer, base, "grub", asked=asked) if by_mac else None
+
+    def of(self, mac: str, peer: str, base: str, syntax: Syntax, *, asked: bool = True) -> str:
+        """The script of the node `mac`, which asks from the address `peer`. `asked` False: somebody only wants to know its size."""
+        node = self._inventory.seen(mac)
+        self._inventory.note_address(mac, peer)
+        install = self._install(node)
+        if install is None:
+            if asked:
+                self._timeline.record("http.localboot", f"{node.label} asked for a boot profile and was sent on to its disk", node=node.id)
+            return self._catalog.localboot(node, syntax)
+        urls = self._urls(base, install.token)
+        script = self._catalog.profile(install, node, urls) if syntax == "ipxe" else self._catalog.grub(install, node, urls, mac)
+        if asked:
+            text = f"{node.label} fetched its boot profile ({install.family} {install.release}{', for GRUB' if syntax == 'grub' else ''})"
+            self._timeline.record("http.profile", text, node=node.id, install=install.id)
+            self._engine.progress(install.id, 2, "boot profile fetched")
+        return script
+
+    def _install(self, node: Node) -> Install | None:
+        """The running install that `node` is to boot."""
+        if node.boot.kind != "installer" or node.boot.install is None:
+            return None
+        try:
+            install = self._engine.get(node.boot.install)
+        except NotFound:
+            log.error("Node {node} is assigned install {install}, which does not exist", node=node.id, install=node.boot.install)
+            return None
+        return install if install.state == "running" else None

@@ -271,10 +271,10 @@ class Appliance(service.MultiService):
         )
 
     def _installer_line(self, node: Node, program: str, text: str) -> None:
-        """A syslog line of an installing node moves its progress."""
+        """A syslog line of an installing node moves its progress, never back: stages alternate in an installer's log."""
         if node.boot.kind == "installer" and node.boot.install is not None:
             seen = progress(program, text)
-            if seen is not None:
+            if seen is not None and seen[0] >= self.engine.get(node.boot.install).percent:
                 self.engine.progress(node.boot.install, *seen)
 
     def _rescan(self) -> None:

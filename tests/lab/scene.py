@@ -18,7 +18,7 @@ from tests.lab.assets import Assets, cache_folder
 from tests.lab.dhcpd import DhcpServer
 from tests.lab.machine import Firmware, Machine
 from tests.lab.network import Network
-from tests.lab.process import tail
+from tests.lab.process import alive, tail
 from tests.lab.relay import Relay
 from tests.lab.upstream import upstream
 from tests.lab.wire import Wire
@@ -46,7 +46,8 @@ class Scene:
 
     def __enter__(self) -> Scene:
         with ExitStack() as stack:
-            self.folder = Path(tempfile.mkdtemp(prefix="pxlab-"))
+            _sweep_folders()
+            self.folder = Path(tempfile.mkdtemp(prefix=f"pxlab-{os.getpid()}-"))
             stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
             self.network = stack.enter_context(Network(label=_label()))
             self.wire = Wire(self.network, self.folder)
@@ -115,6 +116,14 @@ class Scene:
             self._say(f"---- the end of {path.name}")
             self._say(tail(path, 15))
         self._say(f"---- all logs: {place}")
+
+
+def _sweep_folders() -> None:
+    """Remove what killed labs have left in the temporary directory."""
+    for path in Path(tempfile.gettempdir()).glob("pxlab-*-*"):
+        owner = path.name.split("-")[1]
+        if owner.isdigit() and not alive(int(owner)):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _label() -> str:

@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,19 +44,53 @@ def read_nft(text: str) -> Filter:
     """`nft -j list ruleset` > Filter. ValueError if it is not that."""
     try:
         items = json.loads(text)["nftables"]
+        chains = [each["chain"] for each in items if "chain" in each]
+        rules = [each["rule"] for each in items if "rule" in each]
     except (ValueError, KeyError, TypeError) as e:
         raise ValueError("not the JSON of nft") from e
-    found = Filter()
-    inputs = [each["chain"] for each in items if each.get("chain", {}).get("hook") == "input"]
-    hooked = {(c.get("table"), c.get("name")) for c in inputs}
-    found.drops = any(c.get("policy") == "drop" for c in inputs)
-    for chain in sorted(inputs, key=lambda c: c.get("policy") == "drop"):
+    inputs = [chain for chain in chains if chain.get("hook") == "input"]
+    names = " ".join(f"{chain.get('name')} {chain.get('table')}" for chain in chains)
+    found = Filter(
+        drops=any(chain.get("policy") == "drop" for chain in inputs),
+        manager="ufw" if "ufw-" in names else "firewalld" if "firewalld" in names else "nftables",
+    )
+    for chain in sorted(inputs, key=lambda each: each.get("policy") == "drop"):
         found.chain = f"{chain.get('family')} {chain.get('table')} {chain.get('name')}"
-    names = " ".join(str(each["chain"].get("name")) + " " + str(each["chain"].get("table")) for each in items if "chain" in each)
-    found.manager = "ufw" if "ufw-" in names else "firewalld" if "firewalld" in names else "nftables"
-    for rule in (each["rule"] for each in items if "rule" in each):
-        _read_rule(rule, (rule.get("table"), rule.get("chain")) in hooked, found)
+    hooked = {_place(chain, chain.get("name")) for chain in inputs}
+    reached = _reached(hooked, rules)
+    for rule in rules:
+        here = _place(rule, rule.get("chain"))
+        if here in reached:
+            _read_rule(rule, here in hooked, found)
     return found
+
+
+def _place(item: Mapping[str, Any], chain: Any) -> tuple[Any, Any, Any]:
+    return item.get("family"), item.get("table"), chain
+
+
+def _reached(hooked: set[tuple[Any, Any, Any]], rules: Sequence[dict[str, Any]]) -> set[tuple[Any, Any, Any]]:
+    """The chains that a packet may come to from the input hook, through jumps whatever their condition."""
+    reached: set[tuple[Any, Any, Any]] = set()
+    edge = set(hooked)
+    while edge:
+        reached |= edge
+        leaving = [rule for rule in rules if _place(rule, rule.get("chain")) in edge]
+        edge = {_place(rule, target) for rule in leaving for target in _targets(rule.get("expr"))} - reached
+    return reached
+
+
+def _targets(tree: Any) -> Iterator[str]:
+    """Every chain named in a jump or goto, in verdict maps too."""
+    if isinstance(tree, Mapping):
+        for name, value in tree.items():
+            if name in ("jump", "goto") and isinstance(value, Mapping):
+                yield str(value.get("target"))
+            else:
+                yield from _targets(value)
+    elif isinstance(tree, list):
+        for each in tree:
+            yield from _targets(each)
 
 
 def _read_rule(rule: dict[str, Any], in_input: bool, found: Filter) -> None:

@@ -40,9 +40,9 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def clean(value: object) -> str:
-    """`value` as text that a terminal can be shown: control, format and bidirectional characters become ``?``, tabs and newlines spaces."""
+    """`value` as text that a terminal can be shown: control, format and unassigned characters become ``?``, tabs and newlines spaces."""
     text = "" if value is None else str(value)
-    return "".join(" " if c in "\t\n\r" else "?" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co") else c for c in text)
+    return "".join(" " if c in "\t\n\r" else "?" if unicodedata.category(c)[0] == "C" or c in "\u2028\u2029" else c for c in text)
 
 
 def print_json(tree: Any) -> None:

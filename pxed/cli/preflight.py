@@ -130,7 +130,11 @@ def _stop(each: Holder) -> str:
     return f"Stop it: kill {each.pid}" if each.pid is not None else "Find it: ss -lnup; ss -lntp"
 
 
-def state_directory(path: Path) -> list[Finding]:
+def free_bytes(path: Path) -> int:
+    return shutil.disk_usage(path).free
+
+
+def state_directory(path: Path, *, free: Callable[[Path], int] = free_bytes) -> list[Finding]:
     """Whether the state directory (or the nearest directory above it that exists) can be written, and how much room it has."""
     here = next((each for each in (path, *path.parents) if each.exists()), Path("/"))
     if not here.is_dir():
@@ -141,11 +145,11 @@ def state_directory(path: Path) -> list[Finding]:
                 "state", "fail", f"The state directory {path} can't be written", "Run as root, or give --state-dir a directory of yours"
             )
         ]
-    free = shutil.disk_usage(here).free
-    room = f"{free >> 20} MiB free"
-    if free < _FEW_BYTES:
+    left = free(here)
+    room = f"{left >> 20} MiB free"
+    if left < _FEW_BYTES:
         return [Finding("state", "fail", f"The state directory {path} is nearly full: {room}", "Make room, or give another --state-dir")]
-    if free < _ENOUGH_BYTES:
+    if left < _ENOUGH_BYTES:
         return [
             Finding("state", "warn", f"The state directory {path} has little room for cached packages: {room}", "Make room (2 GiB or more)")
         ]

@@ -26,7 +26,9 @@ class Entry(Protocol):
 
     deadline: float
 
-    def readable(self) -> None: ...
+    def readable(self, now: float) -> bool: ...
+
+    def catch_up(self, now: float) -> None: ...
 
     def expire(self, now: float) -> None: ...
 
@@ -43,7 +45,7 @@ class Hub:
         self._broken = broken
         self._epoll = select.epoll()
         self._entries: dict[int, Entry] = {}
-        self._readers: dict[int, Callable[[], None]] = {}
+        self._readers: dict[int, Callable[[float], bool]] = {}
         self._scan = LoopingCall(self.scan)
         self._scan.clock = reactor
 
@@ -51,8 +53,12 @@ class Hub:
         return len(self._entries)
 
     def add(self, fd: int, entry: Entry) -> None:
-        """Watch a socket. The scan starts with the first one."""
-        self._epoll.register(fd, select.EPOLLIN)
+        """Watch a socket. The scan starts with the first one.
+
+        Edge-triggered: the kernel then looks at each socket once per datagram instead of twice. `Entry.readable` says when it has
+        left something unread that matters.
+        """
+        self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
         self._entries[fd] = entry
         self._readers[fd] = entry.readable
         if not self._scan.running:
@@ -73,17 +79,22 @@ class Hub:
 
     def doRead(self) -> None:
         """Serve whoever is readable, for one turn of the reactor."""
-        poll, readers, stop = self._epoll.poll, self._readers, self._seconds() + BUDGET
+        poll, readers, now = self._epoll.poll, self._readers, self._seconds()
+        stop = now + BUDGET
         for _ in range(ROUNDS):
             events = poll(0, BATCH)
+            if not events:
+                return
             for fd, _mask in events:
                 reader = readers.get(fd)  # None: an earlier event of this batch ended it
                 if reader is not None:
                     try:
-                        reader()
+                        if reader(now):
+                            self._entries[fd].catch_up(now)
                     except Exception:
                         self._failed(fd)
-            if not events or self._seconds() > stop:
+            now = self._seconds()
+            if now > stop:
                 return
 
     def scan(self) -> None:

@@ -16,19 +16,24 @@ PROBE_FLOOR = 0.02
 class Pace:
     """`rto`: the time-out. `wait`: what comes first after a transmission, a probe or (where equal) the time-out."""
 
-    __slots__ = ("_fixed", "_probe_floor", "rto", "srtt", "wait")
+    __slots__ = ("_at_floor", "_calm", "_fixed", "_probe_floor", "rto", "srtt", "wait")
 
     def __init__(self, timeout: float | None = None) -> None:
         self._fixed = timeout is not None
         self._probe_floor = PROBE_FLOOR
+        self._calm = min(PROBE_FLOOR / 2, RTO_FLOOR / 4)  # below this round trip both floors decide
+        self._at_floor = self._fixed
         self.rto = self.wait = FIRST_RTO if timeout is None else timeout
         self.srtt = 0.0
 
     def sample(self, elapsed: float) -> None:
         """A round trip in which nothing was sent twice (Karn)."""
         self.srtt = srtt = self.srtt + (elapsed - self.srtt) * 0.125 if self.srtt else elapsed
+        if self._at_floor and srtt <= self._calm:
+            return
         if self._fixed:
             return
+        self._at_floor = srtt <= self._calm
         rto = 4 * srtt
         self.rto = rto = rto if rto > RTO_FLOOR else RTO_FLOOR
         wait = 2 * srtt
@@ -39,11 +44,13 @@ class Pace:
     def timed_out(self) -> None:
         """Twice as patient from here, until the next sample."""
         if not self._fixed:
+            self._at_floor = False
             self.rto = self.wait = min(2 * self.rto, RTO_CEILING)
 
     def probed_early(self) -> None:
         """The client had what was probed for: it is slower than its average. Probe later, in the end not at all."""
         self._probe_floor = min(2 * self._probe_floor, RTO_CEILING)
+        self._at_floor = self._fixed
 
     @property
     def probes(self) -> bool:

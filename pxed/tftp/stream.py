@@ -13,7 +13,8 @@ end here and taken modulo 65536 on the wire; the OACK counts as block 0. The rul
 
 from __future__ import annotations
 
-import struct
+import sys
+from array import array
 from collections.abc import Callable
 from typing import Protocol
 
@@ -23,10 +24,17 @@ from pxed.tftp.image import HEADER, Segment
 from pxed.tftp.pace import Pace
 
 NEVER = float("inf")
-_ACK = constants.OPCODE_ACK << 16
-_WORD = struct.Struct("!I")
+MANY = 64
+"""Datagrams of one client looked at in a row, should it send nothing but nonsense."""
 _buffer = bytearray(1024)
 """Where every incoming datagram lands, opcode and block in its first four bytes: one reactor, one datagram at a time."""
+_word = memoryview(_buffer)[:4].cast("I")
+"""Those four bytes as one number, in the host's byte order: comparing it with `_ACKS` is half as dear as unpacking it."""
+_ACKS = array("I", range(constants.OPCODE_ACK << 16, (constants.OPCODE_ACK << 16) + 0x10000))
+if sys.byteorder == "little":
+    _ACKS.byteswap()
+_NO_ACK = 0
+"""What no ACK looks like."""
 
 
 class Owner(Protocol):
@@ -63,6 +71,7 @@ class Stream:
         "_idle",
         "_limit",
         "_owner",
+        "_plain",
         "_progress_at",
         "_recv_into",
         "_resent_at",
@@ -108,9 +117,11 @@ class Stream:
         self._send = send if run >= window else self._runs(run)
         self.pace = pace
         self._idle = idle_timeout
-        self._acked = self._sent = self._expect = 0
-        self._clean = True
+        self._acked = self._sent = 0
+        self._expect = _ACKS[0]
+        self._clean = True  # nothing of the present flight was sent twice
         self._extra = 0  # 1: the present flight was probed; 2: so was the one before, its ACK may come twice
+        self._plain = True  # clean and no extra: the hot path asks one question instead of two
         self._resent_at = -2
         self._sent_at = self._progress_at = seconds()
         self.retransmits = 0
@@ -128,45 +139,52 @@ class Stream:
     def start(self, *, oack: bool) -> None:
         """Send the OACK, or the first window if there was nothing to negotiate. Called once."""
         if oack:
-            self._acked, self._expect = -1, _ACK
+            self._acked = -1
         self._flight(self._seconds(), clean=True)
 
-    def readable(self) -> None:
-        """One datagram of the client. Straight through is the hot path: an ACK for all that was sent, the next window goes out."""
+    def readable(self, now: float) -> bool:
+        """One datagram of the client; True if it was an unusual one, behind which others may wait.
+
+        Straight through is the hot path: an ACK for all that was sent, the next window goes out. Whatever waits behind *that* was sent
+        by the client before it got this window, so it can't be an ACK for it.
+        """
         try:
             size = self._recv_into(_buffer)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             self._gone()
-            return
-        word: int = _WORD.unpack_from(_buffer)[0]
-        if word != self._expect or size < 4:
-            self._unexpected(word, size)
-            return
-        now = self._seconds()
-        if self._clean:
+            return False
+        if _word[0] != self._expect or size < 4:
+            self._unexpected(size, now)
+            return self.deadline != NEVER
+        if self._plain:
             self.pace.sample(now - self._sent_at)
         else:
-            self._clean = True
-        if self._extra:
-            self._extra = 2 if self._extra == 1 else 0
+            self._settle(now)
         acked = self._acked = self._sent
         self._sent_at = self._progress_at = now
         if acked >= self._limit:
             self._used_up(now)
-            return
+            return False
         sent = acked + self._window
         if sent > self._total:
             sent = self._total
         self._sent = sent
-        self._expect = _ACK | (sent & 0xFFFF)
+        self._expect = _ACKS[sent & 0xFFFF]
         self.deadline = now + self.pace.wait
         offset = (acked - self._base) * self._step
         try:
             self._send(self._view[offset : offset + self._span])
         except OSError as error:
             self._refused(error)
+        return False
+
+    def catch_up(self, now: float) -> None:
+        """Take what the client has sent already."""
+        for _ in range(MANY):
+            if self.deadline == NEVER or not self.readable(now):
+                return
 
     def resume(self, segment: Segment) -> None:
         """Go on with the segment that `Owner.wanted` asked for."""
@@ -177,13 +195,13 @@ class Stream:
     def expire(self, now: float) -> None:
         """The deadline has passed. If it is the reactor that was late and an ACK waits, the ACK counts."""
         deadline = self.deadline
-        self.readable()
+        self.catch_up(now)
         if self.deadline != deadline:
             return
         if now - self._progress_at >= self._idle:
             self._over(f"no answer for {now - self._progress_at:.0f} s")
         elif self._acked >= 0 and self._extra != 1 and self.pace.probes:
-            self._extra, self._clean = 1, False
+            self._extra, self._clean, self._plain = 1, False, False
             self.retransmits += 1
             self.deadline = now + self.pace.rto
             self._transmit(self._sent, self._sent)
@@ -194,21 +212,28 @@ class Stream:
     def close(self) -> None:
         """Never calls anybody again. May be called twice."""
         self.deadline = NEVER
-        self._expect = -1
+        self._expect = _NO_ACK
 
-    def _unexpected(self, word: int, size: int) -> None:
-        opcode, block = word >> 16, word & 0xFFFF
+    def _settle(self, now: float) -> None:
+        """A flight in which something was sent twice, or the one behind it, is acknowledged."""
+        if self._clean:
+            self.pace.sample(now - self._sent_at)
+        self._clean = True
+        self._extra = 2 if self._extra == 1 else 0
+        self._plain = not self._extra
+
+    def _unexpected(self, size: int, now: float) -> None:
         if size < 4:
             return  # D4: no TFTP packet is that short
+        opcode, block = _buffer[0] << 8 | _buffer[1], _buffer[2] << 8 | _buffer[3]
         if opcode == constants.OPCODE_ERROR:
             self.close()
             self._owner.aborted(block, bytes(_buffer[4:size]).split(b"\x00")[0])
         elif opcode != constants.OPCODE_ACK:
             self.close()
             self._owner.illegal()
-        elif self._expect >= 0:  # not while waiting for a segment
+        elif self._expect != _NO_ACK:  # not while waiting for a segment
             ahead = (block - self._acked) & 0xFFFF
-            now = self._seconds()
             if ahead == 0:
                 self._duplicate(now)
             elif ahead < self._sent - self._acked:
@@ -218,6 +243,7 @@ class Stream:
     def _duplicate(self, now: float) -> None:
         if self._extra == 2:
             self._extra = 0
+            self._plain = self._clean
             self.pace.probed_early()
         elif self._window > 1 and self._resent_at != self._acked and self._lost(now):
             self._go_back(now)
@@ -232,8 +258,8 @@ class Stream:
         else:
             first = self._sent + 1
             self._sent = min(self._acked + self._window, self._total)
-            self._expect = _ACK | (self._sent & 0xFFFF)
-            self._clean = False
+            self._expect = _ACKS[self._sent & 0xFFFF]
+            self._clean = self._plain = False
             self.deadline = now + self.pace.rto
             self._transmit(first, self._sent)
 
@@ -249,6 +275,7 @@ class Stream:
     def _flight(self, now: float, *, clean: bool) -> None:
         """Send the window behind the last acknowledged block, or the OACK while that is not acknowledged."""
         self._clean = clean
+        self._plain = clean and not self._extra
         self._sent_at = now
         self.deadline = min(now + (self.pace.wait if clean else self.pace.rto), self._progress_at + self._idle)
         if self._acked < 0:
@@ -258,7 +285,7 @@ class Stream:
                 self._refused(error)
             return
         self._sent = min(self._acked + self._window, self._total)
-        self._expect = _ACK | (self._sent & 0xFFFF)
+        self._expect = _ACKS[self._sent & 0xFFFF]
         self._transmit(self._acked + 1, self._sent)
 
     def _transmit(self, first: int, last: int) -> None:
@@ -292,7 +319,7 @@ class Stream:
         if self._acked >= self._total:
             self._over("")
             return
-        self._expect = -1
+        self._expect = _NO_ACK
         self.deadline = now + self._idle
         self._owner.wanted()
 

@@ -107,7 +107,7 @@ class Transfer(BaseHandler):  # type: ignore[misc]  # fbtftp has no types
     def catch_up(self) -> None:
         """Take what the client has sent already: a last ACK or an ERROR may wait behind its next request."""
         if self._stream is not None:
-            self._stream.readable()
+            self._stream.catch_up(self._services.seconds())
 
     def superseded(self) -> None:
         """The client has asked again from the same port: it knows nothing of this transfer any more."""

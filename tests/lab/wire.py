@@ -97,6 +97,8 @@ class Wire:
 def decode(frame: bytes, at: float) -> Said | None:
     """An Ethernet frame > what it says; None for what is neither DHCP nor a TFTP request, and for torn datagrams."""
     try:
+        if frame[23] != 17:
+            return None
         start = 14 + (frame[14] & 15) * 4
         source, target = socket.inet_ntoa(frame[26:30]), socket.inet_ntoa(frame[30:34])
         port = int.from_bytes(frame[start + 2 : start + 4], "big")
@@ -106,7 +108,7 @@ def decode(frame: bytes, at: float) -> Said | None:
                 at, source, target, "RRQ" if body[:2] == b"\0\1" else "WRQ", "", body[2:].split(b"\0")[0].decode("ascii", "replace")
             )
         return _dhcp(body, at, source, target)
-    except (IndexError, ValueError, struct.error):
+    except (IndexError, ValueError, OSError, struct.error):
         return None
 
 

@@ -15,6 +15,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
@@ -131,4 +132,6 @@ def _left(calls: set[Any], readers: set[Any]) -> list[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.register_profile("pxed", deadline=None)  # a busy machine is no bug
+    hypothesis.settings.load_profile("pxed")
     config.addinivalue_line("markers", "limit(seconds): another time limit for a coroutine test than 10 seconds")

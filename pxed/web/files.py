@@ -68,7 +68,10 @@ def begin(request: Any, name: str, *, size: int, modified: float, etag: bytes) -
 
 
 class FileTree(Plain):
-    """The files below `root`. `on_sent(request, name, size, bytes_sent)` after each answered GET; `on_missing(request, name)` on 404."""
+    """The files below `root`. `on_sent(request, name, size, bytes_sent)` after each answered GET; `on_missing(request, name)` on 404.
+
+    `answered(request, name)` is asked first: True when it has answered a name that is no file.
+    """
 
     def __init__(
         self,
@@ -78,13 +81,17 @@ class FileTree(Plain):
         clock: Any,
         on_sent: Callable[[Any, str, int, int], None] | None = None,
         on_missing: Callable[[Any, str], None] | None = None,
+        answered: Callable[[Any, str], bool] = lambda _request, _name: False,
     ) -> None:
         super().__init__()
+        self._answered = answered
         self._root, self._disk, self._clock = root, disk, clock
         self._on_sent, self._on_missing = on_sent, on_missing
 
     async def get(self, request: Any) -> None:
         name = path_below(request)
+        if self._answered(request, name):
+            return
         try:
             file = await self._disk.do(open_below, self._root, name)
         except NotFound:

@@ -2,14 +2,14 @@
 
 /health                     is the appliance up?                                                    anybody
 /p/<mac>                    boot profile: the iPXE script of a node                                 boot.Profiles
-/autoexec.ipxe              leads an iPXE without a script to its profile                           boot.Autoexec
 /b/<path>                   boot programs (tftproot), for UEFI HTTP Boot and iPXE                   files.FileTree
 /i/<token>/<file>           answer files and hooks of one install                                   installer.InstallerFiles
 /i/<token>/notify[/<phase>] what the node has to say: GET, POST or PUT; form, JSON or text          callback.notify
 /i/<token>/progress         how far it says it is: ?percent=&text=                                  callback.progress
 /repo/<name>/<path>         installer files and packages                                            repositories.Repositories
 /api/v1/...                 the operator's API (bearer token), server-sent events                   api.make_api
-anything else               404, one plain line
+anything else               autoexec.ipxe, grub.cfg, grub.cfg-01-<mac> in any folder (/b too)       boot.Elsewhere
+                            else 404, one plain line
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from pxed.config import Settings
 from pxed.node.inventory import Inventory
 from pxed.node.timeline import Timeline
 from pxed.oses.catalog import Catalog, Urls
+from pxed.oses.scripts import BootScripts
 from pxed.repo.disk import Disk
 from pxed.repo.repository import Repository
 from pxed.web.api import make_api
-from pxed.web.boot import Autoexec, Profiles
+from pxed.web.boot import Elsewhere, Profiles, answer
 from pxed.web.files import FileTree
 from pxed.web.installer import InstallerFiles
 from pxed.web.repositories import Repositories
-from pxed.web.request import NotHere, Plain, Site
+from pxed.web.request import Plain, Site
 from pxed.web.rooms import Rooms
 from pxed.web.traffic import Traffic
 from pxed.workflow.engine import Engine
@@ -46,10 +47,15 @@ class Health(Plain):
 
 
 class Root(Resource):
-    """The first segment of every path."""
+    """The first segment of every path. `elsewhere` answers those that have no resource of their own."""
 
-    def getChild(self, _path: bytes, _request: Any) -> Resource:
-        return NotHere()
+    def __init__(self, elsewhere: Resource) -> None:
+        super().__init__()
+        self._elsewhere = elsewhere
+
+    def getChild(self, path: bytes, request: Any) -> Resource:
+        request.postpath.insert(0, request.prepath.pop())
+        return self._elsewhere
 
 
 def make_site(
@@ -70,13 +76,13 @@ def make_site(
     disk = Disk(reactor)
     urls = partial(Urls, syslog_port=settings.ports.syslog)
     rooms = Rooms(inventory, timeline, engine, catalog, urls, disk, reactor, now)
+    scripts = BootScripts(inventory=inventory, timeline=timeline, engine=engine, catalog=catalog, urls=urls)
     api, hang_up = make_api(rooms, token=api_token, health=health)
-    root = Root()
+    root = Root(Elsewhere(scripts))
     for name, resource in (
         (b"health", Health()),
-        (b"p", Profiles(rooms)),
-        (b"autoexec.ipxe", Autoexec()),
-        (b"b", FileTree(tftproot, disk=disk, clock=reactor)),
+        (b"p", Profiles(scripts)),
+        (b"b", FileTree(tftproot, disk=disk, clock=reactor, answered=partial(answer, scripts))),
         (b"i", InstallerFiles(rooms)),
         (b"api", api),
         (b"repo", Repositories(rooms, repositories, Traffic(rooms))),

@@ -56,21 +56,25 @@ class Client:
         lines = [f"GET {path} HTTP/1.1", "Host: x", *(f"{name}: {value}" for name, value in headers.items())]
         self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
 
-    async def read(self, count: int) -> bytes:
-        """Exactly `count` bytes, fewer if the server hangs up."""
-        data = b""
-        while len(data) < count:
+    async def some(self, most: int = 1 << 16) -> bytes:
+        """What there is, at least one byte; nothing if the server has hung up."""
+        while True:
             try:
-                part = self.socket.recv(count - len(data))
+                return self.socket.recv(most)
             except BlockingIOError:
                 await deferLater(reactor, 0.001)
-                continue
             except ConnectionResetError:
-                break
+                return b""
+
+    async def read(self, count: int) -> bytes:
+        """Exactly `count` bytes, fewer if the server hangs up."""
+        data = bytearray()
+        while len(data) < count:
+            part = await self.some(count - len(data))
             if not part:
                 break
             data += part
-        return data
+        return bytes(data)
 
     async def head(self) -> dict[str, str]:
         """The status (as ``status``) and headers of the next response."""

@@ -93,3 +93,71 @@ def test_autoexec_leads_to_the_profile_at_the_address_it_was_asked_at(world: Wor
     text = world.ask("GET", "/autoexec.ipxe", host="10.9.8.7").text
     assert text.startswith("#!ipxe\n")
     assert "http://10.9.8.7/p/${netX/mac:hexhyp}" in text
+
+
+@pytest.mark.parametrize(
+    "path", ["/autoexec.ipxe", "/b/autoexec.ipxe", "/b/aarch64/autoexec.ipxe", "/b//autoexec.ipxe", "/some/where/autoexec.ipxe"]
+)
+def test_autoexec_is_answered_beside_every_place_that_an_ipxe_may_come_from(world: World, path: str) -> None:
+    assert world.ask("GET", path).text.startswith("#!ipxe\n")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/grub/grub.cfg-01-52:54:00:12:34:56",
+            "/grub/grub.cfg-01-52-54-00-12-34-56",
+            "/b/secureboot/x86_64/grub.cfg-01-52-54-00-12-34-56",
+        ),
+        *("/debian-installer/amd64/grub/grub.cfg-01-52%3A54%3A00%3A12%3A34%3A56", "/EFI/redhat/grub.cfg-01-52-54-00-12-34-56"),
+    ],
+)
+def test_grub_gets_the_nodes_own_configuration_by_the_mac_address_in_the_name(world: World, path: str) -> None:
+    _, install = world.armed()
+    response = world.ask("GET", path, host="192.168.7.1", port=8080)
+    assert "linux '(http,192.168.7.1:8080)/repo/debian/dists/bookworm/" in response.text
+    assert f"'url=http://192.168.7.1:8080/i/{install.token}/preseed.cfg'" in response.text
+    assert world.kinds()[-1] == "http.profile"
+    assert world.engine.progressed == [(install.id, 2, "boot profile fetched")]
+    assert world.inventory.by_address(NODE_ADDRESS) is world.inventory.by_mac(MAC)
+
+
+@pytest.mark.parametrize("path", ["/grub/grub.cfg", "/b/secureboot/x86_64/grub.cfg", "/debian-installer/amd64/grub/grub.cfg"])
+def test_the_name_that_says_nothing_leads_grub_to_its_own(world: World, path: str) -> None:
+    world.armed()
+    before = world.kinds()
+    assert "source $config_directory/grub.cfg-01-$net_default_mac" in world.ask("GET", path).text
+    assert world.kinds() == before
+
+
+def test_grub_on_a_node_with_nothing_to_install_is_sent_to_its_disk(world: World) -> None:
+    text = world.ask("GET", "/grub/grub.cfg-01-52:54:00:12:34:56").text
+    assert "chainloader" in text
+    assert "linux" not in text
+    assert world.kinds() == ["node.new", "http.localboot"]
+
+
+def test_firmware_that_asks_for_grubs_size_first_leaves_no_event(world: World) -> None:
+    """GRUB after UEFI HTTP Boot sends HEAD before each GET."""
+    world.armed()
+    before = world.kinds()
+    response = world.ask("HEAD", "/grub/grub.cfg-01-52:54:00:12:34:56")
+    assert response.code == 200
+    assert (world.kinds(), world.engine.progressed) == (before, [])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/grub/x86_64-efi/command.lst",
+        "/grub/grub.cfg-01-nonsense",
+        "/grub/grub.cfg-0A4D0055",
+        "/b/secureboot/revocations_sku.efi",
+        "/",
+        "/x",
+    ],
+)
+def test_every_other_name_is_not_found(world: World, path: str) -> None:
+    assert world.ask("GET", path).code == 404
+    assert not world.inventory.all()

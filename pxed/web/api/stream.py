@@ -193,6 +193,7 @@ class Follower:
         request.setHeader(b"Content-Type", b"text/event-stream")
         request.setHeader(b"Cache-Control", b"no-store")
         request.setHeader(b"X-Accel-Buffering", b"no")
+        request.notifyFinish().addErrback(lambda _: self._gone())
         request.registerProducer(self, True)
         request.write(b"retry: 2000\n\n")
 

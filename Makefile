@@ -15,15 +15,15 @@ help:
 	@echo 'make bench [ONLY=name]                    benchmarks beside their peers'
 
 # ---- set-up -------------------------------------------------------------------------------------------------------------------
-APT := $(shell grep -v '^\#' apt-packages.txt)
-
 apt: .stamp-apt
 .stamp-apt: apt-packages.txt
 	$(SAY) 'Host packages (apt)'
-	@missing=$$(for p in $(APT); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
-	if [ -n "$$missing" ]; then echo "installing: "$$missing; \
-	  [ "$$(id -u)" = 0 ] || { echo 'make: run as root (or install the packages above by hand)'; exit 2; }; \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+	@tests/apt-install apt-packages.txt
+	@touch $@
+
+.stamp-apt-test: apt-packages.txt apt-packages-test.txt
+	$(SAY) 'Host packages of the tests (apt)'
+	@tests/apt-install apt-packages.txt apt-packages-test.txt
 	@touch $@
 
 venv: $(VENV)/.stamp
@@ -53,21 +53,21 @@ deps: venv
 	$(SAY) 'deptry'
 	@$(VENV)/bin/deptry .
 
-unit: venv
+unit: setup
 	$(SAY) 'Unit tests'
 	@$(PY) -m pytest
 
-slow: setup
+slow: setup .stamp-apt-test
 	$(SAY) 'Slow tests (fuzzing, foreign clients and servers)'
 	@$(PY) -m pytest -m 'slow and not lab'
 
-test: setup lint types layers deps unit slow lab-quick
+test: setup .stamp-apt-test lint types layers deps unit slow lab-quick
 	$(SAY) 'All of make test passed'
 
-bench: setup
+bench: setup .stamp-apt-test
 	@$(PY) -m benchmarks $(if $(ONLY),--only $(ONLY))
 
 clean:
-	rm -rf build dist *.egg-info .stamp-apt .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist *.egg-info .stamp-apt .stamp-apt-test .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 include lab.mk

@@ -10,8 +10,8 @@ class LinuxBoot:
     """`kernel` and `initrds` are URLs (the initrds in the order in which they are unpacked).
 
     The command line is `arguments`, then ``BOOTIF=01-<mac>`` (the NIC that booted, unless the operator chose `boot_mac`, written with
-    hyphens), then ``--- kept`` for installers that keep what is behind it for the installed system (not for None). Boot loaders add what they
-    need themselves (iPXE: ``initrd=<name>``).
+    hyphens), then ``--- kept`` for installers that keep what is behind it for the installed system (not for None). Boot loaders add what
+    they need themselves (iPXE: ``initrd=<name>``).
     """
 
     kernel: str

@@ -30,7 +30,7 @@ class Profiles(Plain):
 
 
 class Elsewhere(NotHere):
-    """Every path that the tree does not know: ``autoexec.ipxe`` and GRUB's configuration in whatever folder they are asked for, else 404."""
+    """Every path that the tree does not know: ``autoexec.ipxe`` and GRUB's configuration in any folder, else 404."""
 
     def __init__(self, scripts: BootScripts) -> None:
         super().__init__()

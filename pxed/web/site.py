@@ -53,7 +53,7 @@ class Root(Resource):
         super().__init__()
         self._elsewhere = elsewhere
 
-    def getChild(self, path: bytes, request: Any) -> Resource:
+    def getChild(self, _path: bytes, request: Any) -> Resource:
         request.postpath.insert(0, request.prepath.pop())
         return self._elsewhere
 

@@ -178,6 +178,7 @@ def _installer_arguments(options: DebianOptions, urls: Urls) -> str:
     interface = options.installInterface if options.installInterface and ":" not in options.installInterface else "auto"
     words = [
         *("auto=true", "priority=critical", f"url={urls.answer('preseed.cfg')}", f"interface={interface}", "netcfg/dhcp_timeout=60"),
+        *_lonely_network(options, urls),
         *(f"locale={options.locale}", f"keymap={options.keyboard}"),
         *([f"hostname={options.hostname}", f"netcfg/hostname={options.hostname}"] if options.hostname else []),
         *([f"domain={options.domain}"] if options.domain else []),
@@ -196,6 +197,16 @@ def _installer_arguments(options: DebianOptions, urls: Urls) -> str:
             expected="fewer or shorter kernel arguments",
         )
     return " ".join(words)
+
+
+def _lonely_network(options: DebianOptions, urls: Urls) -> list[str]:
+    """Answers for a DHCP lease without router or name servers: netcfg would ask for them before it can fetch any answer.
+
+    What the lease does say wins. An empty `get_nameservers` is ignored on the command line, so without a name server we stand in: an
+    address that refuses at once instead of one that is silent.
+    """
+    servers = [server for server in (*options.dnsServers, urls.host) if ":" not in server]
+    return ["netcfg/no_default_route=true", *(f"netcfg/get_nameservers={server}" for server in servers[:1])]
 
 
 def _kept_arguments(options: DebianOptions) -> list[str]:

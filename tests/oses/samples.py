@@ -52,6 +52,13 @@ class FakeInstall:
     token: str = TOKEN
 
 
+def verifies(password: str, crypted: str) -> bool:
+    """Whether `crypted` is a hash of `password`, by passlib (imported after pxed, which silences its warning)."""
+    from passlib.hash import sha512_crypt
+
+    return bool(sha512_crypt.verify(password, crypted))
+
+
 def install_of(prepared: Prepared) -> FakeInstall:
     return FakeInstall(prepared.family, prepared.release, prepared.options)
 

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from passlib.hash import sha512_crypt
 
 from pxed.errors import InvalidRequest
 from pxed.oses.catalog import Catalog
 from pxed.oses.debian import DEBIAN, RELEASES
-from tests.oses.samples import FULL, MINIMAL, SECRET, URLS, FakeNode, hostile
+from tests.oses.samples import FULL, MINIMAL, SECRET, URLS, FakeNode, hostile, verifies
 
 CATALOG = Catalog()
 LVM = {
@@ -101,6 +100,11 @@ def test_the_kernel_line_says_where_who_and_how() -> None:
     assert kept == ["console=tty0", "console=ttyS0,115200n8", "mitigations=off"]
 
 
+def test_a_lease_without_router_and_name_servers_makes_the_installer_ask_nothing() -> None:
+    assert {"netcfg/no_default_route=true", "netcfg/get_nameservers=10.0.2.2"} <= set(kernel_line({})[0])
+    assert "netcfg/get_nameservers=10.9.9.9" in kernel_line({"dnsServers": ["2001:db8::1", "10.9.9.9", "10.9.9.10"]})[0]
+
+
 def test_the_interface_to_install_over_can_be_named_either_way() -> None:
     assert "BOOTIF=01-52-54-00-aa-bb-cc" in kernel_line({"installInterface": "52:54:00:AA:BB:CC"})[0]
     assert "interface=eno2" in kernel_line({"installInterface": "eno2"})[0]
@@ -112,7 +116,7 @@ def test_the_installers_log_can_stay_at_home() -> None:
 
 def test_the_root_hash_in_the_answers_verifies_against_the_password() -> None:
     found = answers(RENDERED["12", "full"]["preseed.cfg"])["passwd/root-password-crypted"]
-    assert sha512_crypt.verify(SECRET, found)
+    assert verifies(SECRET, found)
 
 
 def test_root_without_a_password_is_locked() -> None:

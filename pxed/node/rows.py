@@ -24,6 +24,11 @@ _INSERT = insert(nodes)
 _UPDATE = update(nodes).where(nodes.c.id == bindparam("key")).values({name: bindparam(name) for name in _SAID})
 _KNOWN_IDS = select(nodes.c.id)
 _WHICH_ARE_STORED = _KNOWN_IDS.where(nodes.c.id.in_(bindparam("ids", expanding=True)))
+_FORGET = tuple(
+    delete(table).where(column.in_(bindparam("ids", expanding=True)))
+    for table, column in ((node_macs, node_macs.c.node_id), (events, events.c.node_id), (nodes, nodes.c.id))
+)
+_FREE_MACS = delete(node_macs).where(node_macs.c.mac.in_(bindparam("macs", expanding=True)))
 _BOOT = (
     update(nodes)
     .where(nodes.c.id == bindparam("key"))
@@ -73,9 +78,8 @@ def store_boot(connection: Connection, row: Row, boot: Boot, held_by: str | None
 def delete_nodes(connection: Connection, ids: Sequence[str]) -> None:
     """The nodes, their MAC addresses and their timelines."""
     for chunk in _chunks(ids):
-        connection.execute(delete(node_macs).where(node_macs.c.node_id.in_(chunk)))
-        connection.execute(delete(events).where(events.c.node_id.in_(chunk)))
-        connection.execute(delete(nodes).where(nodes.c.id.in_(chunk)))
+        for forget in _FORGET:
+            connection.execute(forget, {"ids": chunk})
 
 
 def running_install(connection: Connection, node_id: str) -> str | None:
@@ -103,7 +107,7 @@ def _store_macs(connection: Connection, rows: Sequence[Row]) -> None:
     """A MAC address belongs to the newest node: the one it had before may be forgotten already, but not deleted yet."""
     macs = [{"mac": mac, "node_id": row["id"], "position": at} for row in rows for at, mac in enumerate(row["macs"])]
     for chunk in _chunks([each["mac"] for each in macs]):
-        connection.execute(delete(node_macs).where(node_macs.c.mac.in_(chunk)))
+        connection.execute(_FREE_MACS, {"macs": chunk})
     connection.execute(_INSERT_MAC, macs)
 
 

@@ -96,7 +96,8 @@ class Timeline:
         return unsubscribe
 
     async def history(self, *, node: str | None = None, install: str | None = None, after: int = 0, limit: int = 500) -> list[Event]:
-        """Oldest first. With `after`, the first `limit` events behind that id; without, the newest `limit`. StorageUnavailable."""
+        """Oldest first. With `after`, the first `limit` events behind that id (-1: from the very first); without, the newest `limit`.
+        StorageUnavailable."""
         if self._store is not None:
             await self.flush()
             return await self._store.read(lambda c: rows.read_events(c, node=node, install=install, after=after, limit=limit))

@@ -61,6 +61,11 @@ LADDER = (
         "network card than the one it booted from, spanning tree), or the kernel does not start on this machine",
     ),
     Rung(
+        "speaks",
+        300.0,
+        "its installer writes to our log and never fetched its answer file; the lines of that log say why",
+    ),
+    Rung(
         "answer",
         900.0,
         "it has its answer file and never said that it started: the installer stopped at a question or an error; look at its console",
@@ -137,6 +142,7 @@ def _rung(event: Event, *, profiled: bool) -> str | None:
         return "kernel" if profiled else "program"
     return {
         "dhcp.discover": "discover",
+        "dhcp.silent": "discover",
         "dhcp.problem": "discover",
         "dhcp.offer": "offer",
         "dhcp.ack": "ack",
@@ -146,13 +152,21 @@ def _rung(event: Event, *, profiled: bool) -> str | None:
         "http.profile": "profile",
         "http.answer": "answer",
         "http.hook": "answer",
+        "syslog": "speaks",
     }.get(event.kind)
 
 
 def _why(rung: Rung, events: Sequence[Event]) -> str:
     """The likely cause, and what went wrong in so many words if there is such an event on this rung."""
-    kinds = {"discover": "dhcp.problem", "request": "tftp.failed", "profile": "http.failed", "kernel": "http.failed"}
-    text = _last_text(events, kinds.get(rung.name, "-"))
+    kinds = {
+        "discover": ("dhcp.problem", "dhcp.silent"),
+        "offer": ("dhcp.problem",),
+        "request": ("tftp.failed",),
+        "profile": ("http.failed",),
+        "kernel": ("http.failed",),
+    }
+    texts = (_last_text(events, kind) for kind in kinds.get(rung.name, ()))
+    text = next((text for text in texts if text), "")
     return f"{rung.stopped} ({text})" if text else rung.stopped
 
 

@@ -20,7 +20,7 @@ from pxed.web.channel import BODY, IDLE, Channel
 log = Logger()
 
 _ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
-_TOKEN = re.compile(r"^(/+i/+)[^/]+")
+_TOKEN = re.compile(r"^((?:https?://[^/]*)?/+(?:i|%69)/+)[^/]+", re.IGNORECASE)
 
 
 def redact(path: bytes) -> str:

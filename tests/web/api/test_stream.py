@@ -238,6 +238,7 @@ def test_more_followers_than_there_may_be_are_refused(api: Api, world: World, mo
     assert api.fails("GET", "/events")["status"] == 503
 
 
+@pytest.mark.slow
 async def test_over_real_sockets_a_follower_that_does_not_read_is_dropped_and_the_others_miss_nothing(tmp_path: Path) -> None:
     world = World(tmp_path, reactor=reactor)
     async with listening(world.site) as port:

@@ -1,0 +1,36 @@
+"""Secrets in logs are masked; the rest of the line stays readable."""
+
+from __future__ import annotations
+
+import pytest
+
+from pxed.syslog.mask import mask
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("hash $6$rounds=5000$salt$abc./DEF is set", "hash $6$*** is set"),
+        ("$y$j9T$abc/def$xyz", "$y$***"),
+        (
+            "auto=true url=http://10.0.0.1/i/AbC-_9/preseed.cfg interface=auto",
+            "auto=true url=http://10.0.0.1/i/***/preseed.cfg interface=auto",
+        ),
+        ("GET http://user:pass@mirror/debian/x", "GET http://***@mirror/debian/x"),
+        ("d-i passwd/root-password password hunter2 x", "d-i passwd/root-password password *** x"),
+        ("d-i passwd/user-password-again password hunter2", "d-i passwd/user-password-again password ***"),
+        ('{"password": "hunter2", "n": 1}', '{"password": ***, "n": 1}'),
+        ("PASSWD=hunter2; token=abc", "PASSWD=***; token=***"),
+        ("passphrase: hunter2", "passphrase: ***"),
+        ("Setting up passwd (1:4.13) ...", "Setting up passwd (1:4.13) ..."),
+        ("costs $5 and $60", "costs $5 and $60"),
+        ("I/O error /dev/sda", "I/O error /dev/sda"),
+    ],
+)
+def test_what_looks_like_a_secret_is_masked(text: str, masked: str) -> None:
+    assert mask(text) == masked
+
+
+def test_masking_twice_changes_nothing() -> None:
+    once = mask("password=x url=http://h/i/tok/f $6$salt$hash")
+    assert mask(once) == once

@@ -29,6 +29,7 @@ from pxed.oses.options import CommonOptions
 from pxed.oses.partman import expert_recipe
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
 
+# The deadlines stand in the journals of running installs: another value is another version of the recipe.
 START = 30 * MINUTE
 """From the assignment to the installer's first word: firmware, DHCP, TFTP, kernel and initrd."""
 INSTALL = 2 * HOUR

@@ -51,12 +51,14 @@ class TftpSettings(_Section):
 class DhcpSettings(_Section):
     """`unknown`: what a machine nobody armed is told (``ignore`` = silence). `socket`: the bind ladder, ``auto`` or forced.
 
+    `boot_chain`: what firmware is given first, see pxed/repo/chains.py; ``shim-grub`` and ``ipxe-signed`` are for Secure Boot.
     `quirks`: tables of the same shape as those in pxed/dhcp/quirks.toml, tried before the shipped ones.
     """
 
     unknown: Literal["ignore", "discover"] = "ignore"
     socket: Literal["auto", "bound", "raw"] = "auto"
     delay: Annotated[float, Field(ge=0, le=10)] = 0.0
+    boot_chain: Literal["ipxe", "shim-grub", "ipxe-signed"] = "ipxe"
     quirks: tuple[dict[str, Any], ...] = ()
 
 

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,8 +31,9 @@ from pxed.lateness import Lateness
 from pxed.node.inventory import Inventory
 from pxed.node.model import Node
 from pxed.node.timeline import Timeline
-from pxed.oses.catalog import Catalog
+from pxed.oses.catalog import Catalog, Urls
 from pxed.oses.debian_progress import progress
+from pxed.oses.scripts import BootScripts
 from pxed.repo.bootprograms import BootPrograms, scan
 from pxed.repo.repository import make_repositories
 from pxed.store import Store
@@ -126,8 +128,20 @@ class Appliance(service.MultiService):
         self.dhcp = Responder(
             reactor=reactor, inventory=self.inventory, timeline=self.timeline, programs=lambda: self._programs, settings=settings, now=now
         )
+        self.scripts = BootScripts(
+            inventory=self.inventory,
+            timeline=self.timeline,
+            engine=self.engine,
+            catalog=self.catalog,
+            urls=partial(Urls, syslog_port=settings.ports.syslog),
+        )
         self.tftp = TftpService(
-            reactor=reactor, root=settings.boot_root, on_event=self._transferred, settings=settings.tftp, port=settings.ports.tftp
+            reactor=reactor,
+            root=settings.boot_root,
+            on_event=self._transferred,
+            settings=settings.tftp,
+            port=settings.ports.tftp,
+            virtual=self._boot_script,
         )
         self.syslog = Receiver(
             Syslog(inventory=self.inventory, timeline=self.timeline, clock=reactor, on_line=self._installer_line),
@@ -161,7 +175,7 @@ class Appliance(service.MultiService):
         await self._open_store()
         await self.timeline.load()
         await self.inventory.load()
-        self._programs = await self._in_thread(scan, self.settings.boot_root)
+        self._programs = await self._scan()
         await self.engine.start()
         for door in self._doors:
             door.startService()
@@ -270,6 +284,12 @@ class Appliance(service.MultiService):
             data={"file": event.file, "bytes": event.bytes, "seconds": round(event.seconds, 3)},
         )
 
+    def _boot_script(self, name: str, peer: str) -> bytes | None:
+        """What TFTP has under names that are no files: GRUB's configuration and autoexec.ipxe."""
+        base = self.dhcp.base_url(peer)
+        script = self.scripts.named(name, peer, base) if base is not None else None
+        return script.encode() if script is not None else None
+
     def _installer_line(self, node: Node, program: str, text: str) -> None:
         """A syslog line of an installing node moves its progress, never back: stages alternate in an installer's log."""
         if node.boot.kind == "installer" and node.boot.install is not None:
@@ -283,9 +303,12 @@ class Appliance(service.MultiService):
         def again(found: BootPrograms) -> None:
             self._programs = found
 
-        looked = self._in_thread(scan, self.settings.boot_root)
+        looked = self._scan()
         looked.addCallbacks(again, lambda failure: log.failure("Boot programs can't be read", failure))
         looked.addBoth(lambda _: self._reactor.callLater(RESCAN_EVERY, self._rescan) if self.running else None)
+
+    def _scan(self) -> defer.Deferred[BootPrograms]:
+        return self._in_thread(partial(scan, chain=self.settings.dhcp.boot_chain), self.settings.boot_root)
 
     def _write_endpoint(self) -> None:
         """Where the CLI finds us, for whoever may read the state directory."""

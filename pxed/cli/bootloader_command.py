@@ -14,7 +14,7 @@ from pxed.config import load
 from pxed.repo.bootprograms import MACHINE_OF, BootPrograms, Linked, link_host_programs, scan
 
 
-@click.command(short_help="Get iPXE from the packages of this host; list boot programs.")
+@click.command(short_help="Get iPXE, shim and GRUB from the packages of this host; list boot programs.")
 @click.option(
     "--link/--list", "link", default=True, help="Take over what this host's packages have (the default), or only list what is there."
 )
@@ -24,11 +24,19 @@ from pxed.repo.bootprograms import MACHINE_OF, BootPrograms, Linked, link_host_p
     metavar="DIR",
     help="The boot program root. Default: that of --config, else STATE_DIR/tftproot.",
 )
+@click.option(
+    "--from",
+    "host",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    default=Path("/"),
+    help="Take them from packages unpacked here (dpkg -x) instead of from those that are installed.",
+)
 @click.option("--config", "-c", type=click.Path(path_type=Path), metavar="FILE", help="The appliance's configuration file.")
 @json_option
 @click.pass_obj
-def bootloaders(invocation: Invocation, link: bool, tftproot: Path | None, config: Path | None, as_json: bool) -> None:
-    """Get iPXE from this host's packages, and list which firmware can be booted.
+def bootloaders(invocation: Invocation, link: bool, tftproot: Path | None, host: Path, config: Path | None, as_json: bool) -> None:
+    """Get iPXE, shim and GRUB from this host's packages, and list which firmware can be booted.
 
     Each program is filed by the machine in its own header, so no architecture is ever given another's. Files that you put there yourself
     are never replaced.
@@ -37,9 +45,10 @@ def bootloaders(invocation: Invocation, link: bool, tftproot: Path | None, confi
     Examples:
       pxed bootloaders                 link, then list
       pxed bootloaders --list --json
+      pxed bootloaders --from ./unpacked
     """
     root = boot_root(invocation, tftproot, config)
-    linked = link_host_programs(root) if link else []
+    linked = link_host_programs(root, host=host.resolve()) if link else []
     programs = scan(root)
     if as_json:
         print_json(_tree(root, programs, linked))
@@ -51,6 +60,8 @@ def bootloaders(invocation: Invocation, link: bool, tftproot: Path | None, confi
     print_table(
         ["PROGRAM", "MACHINE", "KIND", "SIGNED", "SIZE", "GIVEN TO ARCHITECTURES"], rows, empty=f"There is no boot program in {root}."
     )
+    for complaint in programs.complaints():
+        click.echo(complaint)
     for missing in programs.missing():
         click.echo(f"none for {missing.name} (architecture {missing.arch}): {missing.remedy}")
 
@@ -74,4 +85,5 @@ def _tree(root: Path, programs: BootPrograms, linked: Sequence[Linked]) -> dict[
         "programs": [asdict(each) for each in programs.all()],
         "linked": [asdict(each) for each in linked],
         "missing": [asdict(each) for each in programs.missing()],
+        "complaints": programs.complaints(),
     }

@@ -165,6 +165,7 @@ def boot_programs(root: Path, programs: BootPrograms) -> list[Finding]:
         for code in (0, 7, 11, 6, 27, 39, 10)
         if (picked := programs.pick(code)) is not None
     ]
+    found += [Finding("boot programs", "warn", complaint) for complaint in programs.complaints()]
     return found + [
         Finding("boot programs", "warn", f"None for {missing.name} (architecture {missing.arch})", missing.remedy)
         for missing in programs.missing()

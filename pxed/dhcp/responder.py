@@ -22,7 +22,7 @@ from pxed.dhcp import options as opt
 from pxed.dhcp.client import Client, Silence, classify
 from pxed.dhcp.interfaces import Interface, Interfaces
 from pxed.dhcp.neighbours import Neighbours
-from pxed.dhcp.offer import PXE_PORT, SERVER_PORT, USUAL, Arrival, Policy, Programs, Reply, Treatment, decide
+from pxed.dhcp.offer import PXE_PORT, SERVER_PORT, USUAL, Arrival, Picked, Policy, Programs, Reply, Treatment, decide
 from pxed.dhcp.packet import ACK, BOOTREQUEST, DISCOVER, OFFER, REQUEST, MalformedPacket, Packet, parse
 from pxed.dhcp.report import Report
 from pxed.dhcp.treatment import Treatments, shapes
@@ -68,6 +68,10 @@ class Responder(service.Service):
         self._inventory = inventory
         self._programs = programs
         self._settings = settings
+        self._policy_for: Programs | None = None
+        self._policy_now: Policy
+        self._unknown_boot = settings.dhcp.unknown == "discover"
+        self._delay = settings.dhcp.delay
         self._now = now
         self._wanted = inet_aton(str(settings.address)) if settings.address else None
         self.guard = guard or Guard(inventory=inventory, timeline=timeline, seconds=seconds)
@@ -83,6 +87,7 @@ class Responder(service.Service):
             on_reply=self.overheard,
             uncounted=self._count,
             changed=lambda: self.report.forget("interface "),
+            tick=self.report.catch_up,
         )
 
     def privilegedStartService(self) -> None:
@@ -145,8 +150,8 @@ class Responder(service.Service):
         if isinstance(outcome, Silence):
             self.report.silent(packet, mac, node, outcome)
             return
-        if outcome.message == OFFER and self._settings.dhcp.delay:
-            self._reactor.callLater(self._settings.dhcp.delay, self._send, outcome, arrival, index)
+        if self._delay and outcome.message == OFFER:
+            self._reactor.callLater(self._delay, self._send, outcome, arrival, index)
         else:
             self._send(outcome, arrival, index)
         if outcome.message == ACK:
@@ -157,7 +162,7 @@ class Responder(service.Service):
         self, packet: Packet, arrival: Arrival, mac: str, node: Node | None, boot: Boot | None, client: Client | Silence | None
     ) -> Reply | Silence:
         treatment = USUAL
-        boots = self._settings.dhcp.unknown == "discover" if boot is None else boot.kind == "installer"
+        boots = self._unknown_boot if boot is None else boot.kind == "installer"
         if boots and node is not None and isinstance(client, Client):
             refusal = self.treatments.refusal(node, client)
             if refusal is not None:
@@ -166,8 +171,14 @@ class Responder(service.Service):
                 treatment = self.treatments.acknowledging(node, client, mac)
             elif packet.message == DISCOVER:
                 treatment = self._offering(node, client, mac, packet.xid, arrival.link.name)
-        policy = Policy(self._programs(), self._settings.ports.http, self._settings.dhcp.unknown)
-        return decide(packet, arrival, boot, policy, client=client, treatment=treatment)
+        return decide(packet, arrival, boot, self._policy(), client=client, treatment=treatment)
+
+    def _policy(self) -> Policy:
+        programs = self._programs()
+        if programs is not self._policy_for:
+            self._policy_for = programs
+            self._policy_now = Policy(Picked(programs), self._settings.ports.http, self._settings.dhcp.unknown)
+        return self._policy_now
 
     def _offering(self, node: Node, client: Client, mac: str, xid: int, interface: str) -> Treatment:
         treatment, advice = self.treatments.offering(node, client, mac, xid)
@@ -235,6 +246,17 @@ class Responder(service.Service):
         """The block size cap (bytes) that a quirk sets for this node's firmware, None for none."""
         return self.treatments.special(node, node.mac, node.arch).blksize_max
 
+    def base_url(self, client: str) -> str | None:
+        """``http://IP[:port]`` as a client with this address reaches us. None for IPv6, and while no served interface has an address."""
+        if ":" in client:
+            return None
+        address = inet_aton(client)
+        links = [each for each in self.interfaces.all() if each.subnets]
+        link = next((each for each in links if each.reaches(address)), links[0] if links else None)
+        server = link.server_address(b"", address, self._wanted) if link else None
+        port = self._settings.ports.http
+        return None if server is None else f"http://{inet_ntoa(server)}" + ("" if port == 80 else f":{port}")
+
     def site_server_lines(self, node: Node) -> list[Piece]:
         """The lines that make the site's own DHCP server send this node here. [] while no served interface has an address."""
         links = [each for each in self.interfaces.all() if each.subnets]
@@ -263,12 +285,12 @@ def hardware_of(packet: Packet) -> str | None:
 
     None when it is all zeros: that names nobody.
     """
-    hardware = packet.hardware
+    hardware = packet.chaddr[: packet.hlen]
     if packet.hlen != 6:
         identifier = packet.options.get(opt.CLIENT_IDENTIFIER, b"")
         if len(identifier) == 7 and identifier[0] == 1:
             hardware = identifier[1:]
-    return hardware.hex(":") if any(hardware) else None
+    return hardware.hex(":") if hardware.strip(b"\0") else None
 
 
 def _assigned(node: Node | None) -> Boot | None:

@@ -54,12 +54,16 @@ class PeHeader:
 
 @dataclass(frozen=True, slots=True)
 class BootImage:
-    """What a file turned out to be. `size` in bytes; `signed` says that a signature is there, not that any firmware trusts it."""
+    """What a file turned out to be. `size` in bytes; `signed` says that a signature is there, not that any firmware trusts it.
+
+    `http`: it can fetch by HTTP; looked for in GRUB alone, where Debian's older builds lack it and cannot be given it.
+    """
 
     machine: Machine
     kind: Kind
     size: int
     signed: bool
+    http: bool = True
 
 
 def read_pe_header(file: BinaryIO, size: int) -> PeHeader | None:
@@ -122,7 +126,8 @@ def _identify(file: BinaryIO, name: str, size: int) -> BootImage | None:
         machine = PE_MACHINES.get(header.machine)
         if machine is None or header.subsystem != EFI_APPLICATION:
             return None
-        return BootImage(machine, _kind(file, name), size, header.signed)
+        kind = _kind(file, name)
+        return BootImage(machine, kind, size, header.signed, kind != "grub" or _grub_has_http(file))
     file.seek(0)
     start = file.read(512)
     if start[:2] == b"MZ" or _is_text(start):
@@ -152,6 +157,12 @@ def _kind(file: BinaryIO, name: str) -> Kind:
     if b"ipxe.org" in content:
         return "ipxe"
     return _kind_by_name(name)
+
+
+def _grub_has_http(file: BinaryIO) -> bool:
+    """Whether GRUB's module `http` is built in (its request's header); a locked-down GRUB loads no modules."""
+    file.seek(0)
+    return b"User-Agent: " in file.read(_MAX_CONTENT)
 
 
 def _kind_by_name(name: str) -> Kind:

@@ -23,7 +23,9 @@ from typing import Literal
 
 from pxed.errors import HostProblem
 from pxed.node.identity import architecture_name
-from pxed.repo.bootimage import BIOS_SUFFIXES, Kind, Machine, identify
+from pxed.repo import chains
+from pxed.repo.bootimage import BIOS_SUFFIXES, BootImage, Kind, Machine, identify
+from pxed.repo.chains import Chain
 
 MACHINE_OF: dict[int, Machine] = {
     0: "x86-bios",
@@ -50,8 +52,8 @@ MACHINE_OF: dict[int, Machine] = {
 }
 """Option 93 > the machine a program must be built for. 9 and 17 say EBC and are x86_64 firmware in practice."""
 
-HOST_DIRECTORIES = (Path("/usr/lib/ipxe"), Path("/usr/share/ipxe"), Path("/boot"))
-"""Where Debian, Ubuntu and Arch, then Fedora and RHEL, then Debian's `grub-ipxe` put iPXE."""
+HOST_DIRECTORIES = (Path("/usr/lib/ipxe"), Path("/usr/share/ipxe"), Path("/boot"), Path("/usr/lib/shim"), Path("/usr/lib/grub"))
+"""Where Debian, Ubuntu and Arch, then Fedora and RHEL, then Debian's `grub-ipxe` put iPXE; where Debian and Ubuntu put shim and GRUB."""
 
 RECORD = ".linked.json"
 
@@ -76,13 +78,17 @@ REMEDIES: dict[Machine, str] = {
 
 @dataclass(frozen=True, slots=True)
 class BootProgram:
-    """One network boot program. `path` is relative to the boot program root with ``/``, as in TFTP names and URLs; `size` in bytes."""
+    """One network boot program. `path` is relative to the boot program root with ``/``, as in TFTP names and URLs; `size` in bytes.
+
+    `signed` and `http` as in `pxed.repo.bootimage.BootImage`.
+    """
 
     path: str
     machine: Machine
     kind: Kind
     size: int
     signed: bool = False
+    http: bool = True
 
     @property
     def name(self) -> str:
@@ -110,10 +116,12 @@ class Linked:
 
 
 class BootPrograms:
-    """An immutable catalogue; `pick` is what DHCP asks for each packet, so it only reads memory."""
+    """An immutable catalogue; `pick` is what DHCP asks for each packet, so it only reads memory. `chain`: what it gives unless told."""
 
-    def __init__(self, programs: Sequence[BootProgram]) -> None:
+    def __init__(self, programs: Sequence[BootProgram], *, chain: Chain = "ipxe") -> None:
         self._all = tuple(sorted(programs, key=_rank))
+        self._chain: str = chain
+        self._chains = chains.sort(self._all)
 
     def all(self) -> tuple[BootProgram, ...]:
         """Best first: iPXE before others, `snponly` before the full iPXE (fewer hangs at "initialising devices"), near the root first."""
@@ -122,16 +130,22 @@ class BootPrograms:
     def pick(self, arch: int, *, prefer: str | None = None) -> BootProgram | None:
         """The program for client architecture `arch` (option 93), None if nothing here runs on it.
 
-        `prefer` is a path or file name and wins if its machine fits, whatever its kind; without it only iPXE is picked, because shim or
-        GRUB without an operator's configuration leads nowhere (a Raspberry Pi's boot ROM gets the board's own firmware).
+        `prefer` is a chain (`pxed.repo.chains`), or a path or file name that wins if its machine fits, whatever its kind. An architecture
+        that the chain has nothing for is given iPXE (BIOS knows no signatures; a Raspberry Pi's boot ROM gets the board's own firmware).
         """
         machine = MACHINE_OF.get(arch)
         fitting = [each for each in self._all if each.machine == machine]
-        if prefer is not None:
+        if prefer is not None and prefer not in chains.CHAINS:
             wanted = prefer.lstrip("/")
             for each in [*(p for p in fitting if p.path == wanted), *(p for p in fitting if p.name == wanted)]:
                 return each
-        return next((each for each in fitting if each.kind == "ipxe" or each.machine == "rpi"), None)
+        chain = prefer if prefer in chains.CHAINS else self._chain
+        first = [*self._chains[str(chain)], *self._chains["ipxe"], *(each for each in fitting if each.machine == "rpi")]
+        return next((each for each in first if each.machine == machine), None)
+
+    def complaints(self) -> list[str]:
+        """What keeps a chain from working, a sentence each with its remedy."""
+        return chains.complaints(self._all)
 
     def missing(self, architectures: Iterable[int] = (0, 7, 11, 6, 27, 39, 10)) -> list[Missing]:
         """Those of `architectures` that `pick` has nothing for, each with its remedy."""
@@ -145,7 +159,7 @@ def _rank(program: BootProgram) -> tuple[bool, int, int, str]:
     return (program.kind != "ipxe", by_name, program.path.count("/"), program.path)
 
 
-def scan(root: Path) -> BootPrograms:
+def scan(root: Path, *, chain: Chain = "ipxe") -> BootPrograms:
     """Look at every file below `root` (six levels, ten thousand files) and file the boot programs; a missing root is an empty catalogue.
 
     Blocking. Links that lead out of `root` are left out, as TFTP and HTTP would refuse to serve them; directories are not followed.
@@ -157,8 +171,8 @@ def scan(root: Path) -> BootPrograms:
         image = identify(path) if inside else None
         if image is not None:
             relative = path.relative_to(real_root).as_posix()
-            found.append(BootProgram(relative, image.machine, image.kind, image.size, image.signed))
-    return BootPrograms(found)
+            found.append(BootProgram(relative, image.machine, image.kind, image.size, image.signed, image.http))
+    return BootPrograms(found, chain=chain)
 
 
 def _walk(root: Path) -> Iterable[Path]:
@@ -174,25 +188,25 @@ def _walk(root: Path) -> Iterable[Path]:
                 yield here / name
 
 
-def link_host_programs(root: Path, *, directories: Sequence[Path] = HOST_DIRECTORIES) -> list[Linked]:
-    """Copy iPXE of the host's packages below `root`; x86 programs at the top, others in a directory named after their machine.
+def link_host_programs(root: Path, *, host: Path = Path("/"), directories: Sequence[Path] = HOST_DIRECTORIES) -> list[Linked]:
+    """Copy iPXE, shim and GRUB of the host's packages below `root`.
 
-    Idempotent: may be called at each start. Blocking. HostProblem if `root` can't be written; sources that can't be read are skipped.
+    iPXE of x86 goes to the top, of other machines into a directory named after them, shim and GRUB into ``secureboot/MACHINE/``.
+    `directories` are looked for below `host`, so that an unpacked package does as well. Idempotent: may be called at each start. Blocking.
+    HostProblem if `root` can't be written; sources that can't be read are skipped.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
         record = _read_record(root)
         done: dict[str, Linked] = {}
-        for source in _candidates(directories):
+        for source in _candidates([host / each.relative_to("/") for each in directories]):
             if not os.access(source, os.R_OK):
                 why = "its link leads nowhere" if source.is_symlink() else "it can't be read"
                 done[str(source)] = Linked(source.name, str(source), "skipped", why)
                 continue
             image = identify(source)
-            if image is None or image.kind != "ipxe":
-                continue
-            target = _target(source.name, image.machine)
-            if target not in done:
+            target = None if image is None else _target(source.name, image)
+            if target is not None and target not in done:
                 done[target] = _put(root, target, source, record)
         _replace(root / RECORD, json.dumps(record, indent=1, sort_keys=True).encode())
     except OSError as e:
@@ -203,18 +217,20 @@ def link_host_programs(root: Path, *, directories: Sequence[Path] = HOST_DIRECTO
 
 
 def _candidates(directories: Sequence[Path]) -> Iterable[Path]:
-    """Files of the host's iPXE packages; of /boot only its own top level, since kernels live there too."""
+    """Files of the host's packages; of /boot only iPXE in its own top level, since kernels live there too."""
     for directory in directories:
         walk = sorted(directory.glob("ipxe*")) if directory.name == "boot" else _walk(directory)
-        yield from (path for path in walk if path.suffix == ".efi" or path.name.endswith(BIOS_SUFFIXES))
+        yield from (path for path in walk if path.name.endswith((".efi", ".efi.signed", *BIOS_SUFFIXES)))
 
 
-def _target(name: str, machine: Machine) -> str:
+def _target(name: str, image: BootImage) -> str | None:
     """``ipxe-arm64.efi`` of aarch64 > ``aarch64/ipxe.efi``, ``ipxe-snponly-x86_64.efi`` > ``snponly.efi``; BIOS names stay."""
-    if machine == "x86-bios":
+    if image.kind != "ipxe":
+        return chains.place(name, image)
+    if image.machine == "x86-bios":
         return name
     stem = "snponly" if "snponly" in name else "snp" if name.startswith("snp") else "ipxe"
-    return f"{stem}.efi" if machine == "x86_64" else f"{machine}/{stem}.efi"
+    return f"{stem}.efi" if image.machine == "x86_64" else f"{image.machine}/{stem}.efi"
 
 
 def _put(root: Path, target: str, source: Path, record: dict[str, str]) -> Linked:

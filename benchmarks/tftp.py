@@ -30,6 +30,8 @@ HERE = Path(__file__).resolve().parent
 INSIDE = "PXED_BENCH_TFTP"
 TICKS = os.sysconf("SC_CLK_TCK")
 MIB = 1 << 20
+DNSMASQ = "dnsmasq -k -C /dev/null --port=0 --user=root --pid-file= --bind-interfaces --enable-tftp --tftp-max=2000"
+ATFTPD = "--daemon --no-fork --maxthread 2000 --user root.root --logfile /dev/null"
 
 
 @dataclass(frozen=True)
@@ -126,40 +128,9 @@ def servers(wanted: set[str], root: Path, peers: Path) -> Iterator[dict[str, Ser
     running: dict[str, Server] = {}
     commands: dict[str, Callable[[str], tuple[list[str], dict[str, str]]]] = {
         "pxed": lambda at: ([sys.executable, __file__, "--serve", str(root), at], {}),
-        "dnsmasq": lambda at: (
-            [
-                "dnsmasq",
-                "-k",
-                "-C",
-                "/dev/null",
-                "--port=0",
-                "--user=root",
-                "--pid-file=",
-                "--bind-interfaces",
-                f"--listen-address={at}",
-                "--enable-tftp",
-                f"--tftp-root={root}",
-                "--tftp-max=2000",
-            ],
-            {},
-        ),
+        "dnsmasq": lambda at: ([*DNSMASQ.split(), f"--listen-address={at}", f"--tftp-root={root}"], {}),
         "tftpd-hpa": lambda at: _with(find("in.tftpd", "tftpd-hpa", peers), ["-L", "-a", f"{at}:69", "-u", "root", "-s", str(root)]),
-        "atftpd": lambda at: _with(
-            find("atftpd", "atftpd", peers),
-            [
-                "--daemon",
-                "--no-fork",
-                "--bind-address",
-                at,
-                "--maxthread",
-                "2000",
-                "--user",
-                "root.root",
-                "--logfile",
-                "/dev/null",
-                str(root),
-            ],
-        ),
+        "atftpd": lambda at: _with(find("atftpd", "atftpd", peers), [*ATFTPD.split(), "--bind-address", at, str(root)]),
     }
     try:
         for index, name in enumerate(commands):

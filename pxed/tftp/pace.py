@@ -51,6 +51,8 @@ class Pace:
         """The client had what was probed for: it is slower than its average. Probe later, in the end not at all."""
         self._probe_floor = min(2 * self._probe_floor, RTO_CEILING)
         self._at_floor = self._fixed
+        if not self._fixed:  # now: a flight that was probed gives no sample, so none would ever raise it
+            self.wait = min(max(self.wait, self._probe_floor), self.rto)
 
     @property
     def probes(self) -> bool:

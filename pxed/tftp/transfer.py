@@ -36,6 +36,8 @@ Virtual = Callable[[str, str], "bytes | Deferred[bytes | None] | Deferred[bytes]
 _IP_MTU, _IPV6_MTU = 14, 24
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER = 10, 23
 _UDP_SEGMENT = 103
+_LARGEST_OTHER = 256
+"""Bytes; no OACK and no ERROR of ours is larger. UDP_SEGMENT would cut them too, were the blocks smaller than they are."""
 _UDP_PAYLOAD = 65487
 """Bytes of one UDP_SEGMENT call at most, IPv4 and IPv6."""
 _NOT_CUT = frozenset({errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.EOPNOTSUPP, errno.ENOPROTOOPT})
@@ -306,7 +308,7 @@ class Transfer(BaseHandler):  # type: ignore[misc]  # fbtftp has no types
 
     def _run(self, sock: socket.socket, step: int, window: int) -> int:
         """Blocks that one send may carry: with UDP_SEGMENT the kernel cuts a whole window into packets."""
-        if window == 1 or self.arrival.local in self._services.uncut:
+        if window == 1 or step < _LARGEST_OTHER or self.arrival.local in self._services.uncut:
             return 1
         try:
             sock.setsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT, step)

@@ -125,7 +125,17 @@ def test_d09_a_duplicate_request_starts_no_second_transfer(root: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../secret", "/../secret", "..\\secret", "a/../../secret", "\\..\\..\\etc\\passwd", "/etc/passwd", "link", "away/passwd", "./../secret"],
+    [
+        "../secret",
+        "/../secret",
+        "..\\secret",
+        "a/../../secret",
+        "\\..\\..\\etc\\passwd",
+        "/etc/passwd",
+        "link",
+        "away/passwd",
+        "./../secret",
+    ],
 )
 def test_d10_no_name_leads_out_of_the_root(root: Path, name: str) -> None:
     (root / "a").mkdir()

@@ -92,8 +92,8 @@ class Mirror:
             return await self._describe(key)
         return await self._ask(key, entry)
 
-    async def stop(self) -> None:
-        """Give up every fetch."""
+    def stop(self) -> None:
+        """Give up every fetch. May be called twice."""
         for collector in list(self._collectors.values()):
             collector.stop("pxed is stopping")
 

@@ -54,6 +54,12 @@ class Repository:
                 problem = problem or e
         raise problem or NotFound(f"repository {self.name} has no {path[:200]!r}")
 
+    def stop(self) -> None:
+        """Give up what is being fetched. May be called twice."""
+        for layer in self.layers:
+            if isinstance(layer, Mirror):
+                layer.stop()
+
 
 def make_repositories(settings: Settings, *, reactor: Any, now: Callable[[], float]) -> dict[str, Repository]:
     """Every repository of the settings, by name. Blocking but brief: reads apt's sources where a layer is ``apt``."""

@@ -125,7 +125,7 @@ class Budget:
 
     def take(self, now: float) -> bool:
         """Whether one more line may pass."""
-        self._left = min(float(BURST), self._left + (now - self._at) * RATE)
+        self._left = min(float(BURST), self._left + max(0.0, now - self._at) * RATE)  # Twisted's clock may be set back
         self._at = now
         if self._left < 1:
             return False

@@ -88,4 +88,10 @@ def make_site(
         (b"repo", Repositories(rooms, repositories, Traffic(rooms))),
     ):
         root.putChild(name, resource)
-    return Site(root, reactor=reactor, on_stop=hang_up)
+
+    def on_stop() -> None:
+        hang_up()
+        for repository in repositories.values():
+            repository.stop()
+
+    return Site(root, reactor=reactor, on_stop=on_stop)

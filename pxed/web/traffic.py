@@ -74,7 +74,7 @@ class Traffic:
             del self._bytes[oldest]
             self._told.pop(oldest, None)
         now = self._rooms.clock.seconds()
-        if now - self._told.get(install.id, float("-inf")) >= TELL_EVERY:
+        if not 0 <= now - self._told.get(install.id, float("-inf")) < TELL_EVERY:  # Twisted's clock may be set back
             self._told[install.id] = now
             self._rooms.engine.progress(install.id, install.percent, f"{total / MEGABYTE:.0f} MB of packages")
 

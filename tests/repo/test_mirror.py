@@ -246,7 +246,7 @@ def test_stopping_gives_up_every_fetch(world: MirrorWorld) -> None:
     opened = world.open(DEB)
     world.tree.held[0].send(4)
     world.flush()
-    result(Deferred.fromCoroutine(world.mirror.stop()))
+    world.mirror.stop()
     assert result(opened).failed is not None
     assert not world.reactor.getDelayedCalls()
     assert list(world.cache_dir.iterdir()) == []

@@ -135,7 +135,7 @@ async def mirrored(tmp_path: Path, *, clock: Any = None) -> AsyncIterator[Mirror
         async with listening(world.site) as port:
             yield Mirrored(tree, world, port, cache_dir, upstream.stopListening)
     finally:
-        await mirror.stop()
+        mirror.stop()
         await maybeDeferred(upstream.stopListening)
         for request in tree.requests:
             if getattr(request, "channel", None) is not None:

@@ -27,6 +27,8 @@ from pxed.workflow.install import Install
 TOKEN = "operator-token"
 MAC = "52:54:00:12:34:56"
 NODE_ADDRESS = "10.0.0.77"
+CATALOG = Catalog()
+"""One for all tests: it holds compiled templates and no state."""
 
 
 class ImmediatePool:
@@ -177,7 +179,7 @@ class World:
         self.timeline = Timeline(now=self.now)
         self.inventory = Inventory(now=self.now, timeline=self.timeline)
         self.engine = MemoryEngine(self.inventory, self.now)
-        self.catalog = Catalog()
+        self.catalog = CATALOG
         self.site: Site = make_site(
             inventory=self.inventory,
             timeline=self.timeline,

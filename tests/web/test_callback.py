@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pxed.errors import StorageUnavailable
@@ -43,8 +43,9 @@ def test_the_end_of_a_long_message_is_kept() -> None:
     assert told.message.endswith("last")
 
 
+@settings(max_examples=50)
 @given(
-    st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3), st.binary(max_size=200) | st.text(max_size=50).map(str.encode)
+    st.dictionaries(st.text(max_size=5), st.text(max_size=9), max_size=2), st.binary(max_size=200) | st.text(max_size=50).map(str.encode)
 )
 def test_no_body_is_too_strange(query: dict[str, str], body: bytes) -> None:
     told = read(query, body)
@@ -52,7 +53,15 @@ def test_no_body_is_too_strange(query: dict[str, str], body: bytes) -> None:
     json.dumps(told.data)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+JSON = st.recursive(
+    st.none() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=30)
+@given(JSON)
 def test_any_json_object_becomes_flat_json_data(value: object) -> None:
     json.dumps(read({}, json.dumps({"value": value}).encode()).data)
 

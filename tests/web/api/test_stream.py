@@ -123,7 +123,7 @@ def slow(world: World) -> SlowTimeline:
     return timeline
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_whatever_happens_during_the_replay_there_is_no_gap_and_nothing_twice(data: st.DataObject) -> None:
     world = World(Path("/nonexistent"))

@@ -59,9 +59,9 @@ def test_d03_a_stranger_cannot_end_a_transfer(root: Path) -> None:
         for packet in (ack(1), error(0, "stop"), b"x" * 50):
             stranger.tell(packet)
         assert client.hear() is None
+        stranger.socket.connect(client.tid)
+        stranger.socket.send(ack(1))
         with pytest.raises(ConnectionRefusedError):  # what the stranger gets
-            stranger.socket.connect(client.tid)
-            stranger.tell(ack(1))
             stranger.hear()
         client.tell(ack(1))
         assert client.hear() == data(2, content(5000)[512:1024])

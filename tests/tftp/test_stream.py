@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import heapq
 import random
-from collections.abc import Callable
 
 import pytest
 
@@ -235,7 +234,7 @@ class Receiver:
         return None
 
 
-def transfer(wire: Wire, receiver: Receiver, line: random.Random, *, loss: float, twice: float, delay: Callable[[], float]) -> float:
+def transfer(wire: Wire, receiver: Receiver, line: random.Random, *, loss: float, twice: float, jitter: float) -> float:
     """Run one transfer in virtual time; seconds it took. AssertionError if it does not end within 300."""
     queue: list[tuple[float, int, str, bytes]] = []
     start, serial, last = wire.now, 0, ack(0)
@@ -246,7 +245,7 @@ def transfer(wire: Wire, receiver: Receiver, line: random.Random, *, loss: float
         for _ in range(1 + (line.random() < twice)):
             if line.random() >= loss:
                 serial += 1
-                heapq.heappush(queue, (wire.now + delay(), serial, where, packet))
+                heapq.heappush(queue, (wire.now + 0.0005 + line.random() * jitter, serial, where, packet))
 
     wire.stream.start(oack=True)
     while not wire.log:
@@ -281,10 +280,9 @@ def transfer(wire: Wire, receiver: Receiver, line: random.Random, *, loss: float
 )
 def test_every_byte_arrives_over_a_bad_line(edk2: bool, window: int, loss: float, twice: float, jitter: float) -> None:
     for seed in range(3):
-        line = random.Random(seed)
         wire = Wire(content(100_000), window=window)
         receiver = Receiver(wire, edk2=edk2)
-        transfer(wire, receiver, line, loss=loss, twice=twice, delay=lambda: 0.0005 + line.random() * jitter)
+        transfer(wire, receiver, random.Random(seed), loss=loss, twice=twice, jitter=jitter)
         assert wire.log == [("ended", "")]
         assert b"".join(receiver.got) == content(100_000)
 
@@ -294,7 +292,6 @@ def test_one_percent_of_loss_costs_little_time(window: int, most: float) -> None
     """1 MiB at 1428 and 1 ms round trip, three seeds together; the peers take about 15 s in lock-step, 3 s with a window of 4."""
     taken = []
     for seed in range(3):
-        line = random.Random(seed)
         wire = Wire(content(1 << 20), blksize=1428, window=window)
-        taken.append(transfer(wire, Receiver(wire, edk2=False), line, loss=0.01, twice=0.0, delay=lambda: 0.0005))
+        taken.append(transfer(wire, Receiver(wire, edk2=False), random.Random(seed), loss=0.01, twice=0.0, jitter=0.0))
     assert sorted(taken)[1] < most, taken

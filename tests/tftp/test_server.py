@@ -1,0 +1,151 @@
+"""The service: ports, limits over time, stopping, the hub's manners, faults of our own."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from twisted.internet.testing import MemoryReactorClock
+
+from pxed.errors import HostProblem
+from pxed.tftp import Limits, TftpService
+from pxed.tftp.hub import BATCH, ROUNDS, Hub
+from pxed.tftp.server import DATAGRAMS
+from tests.tftp.appliance import Appliance, ack, content, data, error, error_of, oack, rrq
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "boot.efi").write_bytes(content(5000))
+    return tmp_path
+
+
+def test_a_taken_port_is_one_sentence_and_what_to_do(root: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        service = TftpService(reactor=MemoryReactorClock(), root=root, on_event=print, port=port, addresses=("127.0.0.1",))
+        with pytest.raises(HostProblem, match="TFTP can't listen on UDP 127.0.0.1 port"):
+            service.privilegedStartService()
+        assert service.ports == []
+
+
+def test_stopping_tells_every_client(root: Path) -> None:
+    with Appliance(root) as appliance:
+        client = appliance.client()
+        client.ask(rrq("boot.efi"))
+        client.hear()
+        appliance.service.stopService()
+        assert error_of(client.hear()) == (0, "Server is stopping")
+
+
+def test_the_same_request_after_a_silence_means_that_the_client_started_again(root: Path) -> None:
+    with Appliance(root) as appliance:
+        client = appliance.client()
+        client.ask(rrq("boot.efi", ("tsize", 0)))
+        client.hear()
+        client.tell(ack(0))
+        client.tell(ack(1))
+        client.hear_all()
+        client.ask(rrq("boot.efi", ("tsize", 0)))
+        assert client.hear() is None
+        appliance.advance(2.1)
+        client.hear_all()
+        client.ask(rrq("boot.efi", ("tsize", 0)))
+        assert oack(client.hear()) == {"tsize": "5000"}
+        assert appliance.service.active == 1
+
+
+def test_a_request_behind_the_last_ack_is_no_duplicate(root: Path) -> None:
+    """Port 69 may be read before the transfer's socket: the last ACK is taken first."""
+    (root / "one").write_bytes(b"x")
+    with Appliance(root) as appliance:
+        client = appliance.client()
+        client.ask(rrq("one"))
+        assert client.hear() == data(1, b"x")
+        client.socket.sendto(ack(1), client.tid)
+        client.socket.sendto(rrq("one"), client.server)
+        next(reader for reader in appliance.clock.readers if not isinstance(reader, Hub)).doRead()
+        assert client.hear() == data(1, b"x")
+        assert appliance.outcomes() == ["request", "sent", "request"]
+
+
+def test_another_file_from_the_same_port_replaces_the_transfer(root: Path) -> None:
+    (root / "other").write_bytes(b"other")
+    with Appliance(root) as appliance:
+        client = appliance.client()
+        client.ask(rrq("boot.efi"))
+        client.hear()
+        client.tell(ack(1))
+        client.hear()
+        assert client.fetch("other") == b"other"
+        assert [(event.outcome, event.reason) for event in appliance.events[1:2]] == [
+            ("failed", "the client asked again from the same port")
+        ]
+
+
+def test_places_are_given_back(root: Path) -> None:
+    with Appliance(root, settings=Limits(per_client=1)) as appliance:
+        for _ in range(5):
+            client = appliance.client()
+            client.ask(rrq("boot.efi"))
+            assert client.hear() == data(1, content(5000)[:512])
+            client.tell(error(0))
+        client = appliance.client()
+        client.ask(rrq("nothing"))
+        assert error_of(client.hear())[0] == 1
+        assert client.fetch("boot.efi") == content(5000)
+
+
+def test_one_turn_looks_at_a_bounded_number_of_datagrams(root: Path) -> None:
+    with Appliance(root) as appliance:
+        client = appliance.client()
+        for _ in range(3 * DATAGRAMS):
+            client.socket.sendto(b"", client.server)
+        next(reader for reader in appliance.clock.readers if not isinstance(reader, Hub)).doRead()
+        assert appliance.service.counters()["short"] == DATAGRAMS
+
+
+def test_one_turn_of_the_hub_serves_a_bounded_number_of_acks() -> None:
+    assert BATCH * ROUNDS <= 256
+
+
+def test_our_own_fault_in_one_transfer_ends_that_one_only(root: Path) -> None:
+    with Appliance(root) as appliance:
+        client, other = appliance.client(), appliance.client("127.0.0.2")
+        for each in (client, other):
+            each.ask(rrq("boot.efi"))
+            each.hear()
+        transfer = next(iter(appliance.service._clients))
+        transfer._stream._limit = None
+        client.tell(ack(1))
+        assert error_of(client.hear()) == (0, "Internal error")
+        assert "A TFTP transfer failed inside pxed" in appliance.failures.pop()
+        other.tell(ack(1))
+        assert other.hear() == data(2, content(5000)[512:1024])
+        assert appliance.events[-1].outcome == "failed"
+
+
+def test_a_listener_for_events_that_fails_harms_no_transfer(root: Path) -> None:
+    with Appliance(root) as appliance:
+
+        def fails(_event: object) -> None:
+            raise RuntimeError("listener")
+
+        appliance.service._on_event = fails
+        assert appliance.client().fetch("boot.efi") == content(5000)
+        assert len(appliance.failures) == 2
+        appliance.failures.clear()
+
+
+def test_without_transfers_no_timer_runs(root: Path) -> None:
+    with Appliance(root) as appliance:
+        assert not appliance.clock.getDelayedCalls()
+        client = appliance.client()
+        client.ask(rrq("boot.efi"))
+        assert appliance.clock.getDelayedCalls()
+        client.tell(ack(0))
+        client.hear()
+        client.tell(error(0))
+        assert not appliance.clock.getDelayedCalls()

@@ -13,11 +13,11 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 
 from pxed.tftp import Limits, TftpService, TransferEvent
 from pxed.tftp.hub import TICK
@@ -154,7 +154,7 @@ class Appliance:
         self._handler = _Records(self.failures)
 
     def __enter__(self) -> Appliance:
-        globalLogPublisher.addObserver(self._observe)
+        globalLogPublisher.addObserver(cast(ILogObserver, self._observe))
         logging.getLogger().addHandler(self._handler)
         self.service.startService()
         return self
@@ -163,7 +163,7 @@ class Appliance:
         self.service.stopService()
         for client in self._clients:
             client.close()
-        globalLogPublisher.removeObserver(self._observe)
+        globalLogPublisher.removeObserver(cast(ILogObserver, self._observe))
         logging.getLogger().removeHandler(self._handler)
         if kind is None:
             assert not self.failures, self.failures

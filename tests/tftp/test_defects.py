@@ -11,9 +11,10 @@ import os
 import socket
 import threading
 from pathlib import Path
+from typing import cast
 
 import pytest
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 
 from pxed.tftp import Limits
 from tests.tftp.appliance import Appliance, Client, ack, content, data, error, error_of, oack, rrq
@@ -252,7 +253,7 @@ def test_d19_what_a_client_names_reaches_no_log_unescaped(root: Path) -> None:
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
-    globalLogPublisher.addObserver(observe)
+    globalLogPublisher.addObserver(cast(ILogObserver, observe))
     try:
         with Appliance(root) as appliance:
             client = appliance.client()
@@ -263,7 +264,7 @@ def test_d19_what_a_client_names_reaches_no_log_unescaped(root: Path) -> None:
             client.tell(error(0, "a\nb\x1b[0m"))
             assert appliance.events[0].file == "x\\x0a2026-01-01 root logged in\\x1b[31m"
     finally:
-        globalLogPublisher.removeObserver(observe)
+        globalLogPublisher.removeObserver(cast(ILogObserver, observe))
         logger.removeHandler(handler)
         logger.setLevel(before)
     assert any("root logged in" in line for line in lines)

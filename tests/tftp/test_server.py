@@ -26,7 +26,7 @@ def test_a_taken_port_is_one_sentence_and_what_to_do(root: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         service = TftpService(reactor=MemoryReactorClock(), root=root, on_event=print, port=port, addresses=("127.0.0.1",))
-        with pytest.raises(HostProblem, match="TFTP can't listen on UDP 127.0.0.1 port"):
+        with pytest.raises(HostProblem, match=r"TFTP can't listen on UDP 127\.0\.0\.1 port"):
             service.privilegedStartService()
         assert service.ports == []
 

@@ -26,7 +26,7 @@ from pxed.oses.family import Family, NodeView, Release, Urls
 from pxed.oses.ifupdown import stanzas
 from pxed.oses.linux import LinuxBoot
 from pxed.oses.options import CommonOptions
-from pxed.oses.partman import expert_recipe
+from pxed.oses.partman import expert_recipe, needed_megabytes
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
 
 # The deadlines stand in the journals of running installs: another value is another version of the recipe.
@@ -160,6 +160,7 @@ def context(release: Release, options: DebianOptions, node: NodeView, urls: Urls
         "disk": options.disk or Disk(),
         "disk_path": options.disk.path if options.disk else None,
         "layout": options.layout,
+        "needed_megabytes": needed_megabytes(options.installPartitions, lvm=lvm),
         "recipes": {name: expert_recipe(options.installPartitions, uefi=name == "uefi", lvm=lvm) for name in ("uefi", "bios")}
         if options.installPartitions
         else None,

@@ -27,19 +27,30 @@ def expert_recipe(partitions: Sequence[Partition], *, uefi: bool, lvm: bool) -> 
     return f"{NAME} :: " + " ".join(rows)
 
 
+def needed_megabytes(partitions: Sequence[Partition], *, lvm: bool) -> int:
+    """What a disk must hold at least, in megabytes of 10^6 bytes, with alignment and LVM's own needs.
+
+    partman itself, when a recipe does not fit, silently takes one of its own.
+    """
+    asked = sum(GROW_MINIMUM_MB if part.size == "grow" else int(part.size) for part in partitions)
+    boot = BOOT_MB if lvm and not any(part.mountPoint == "/boot" for part in partitions) else 0
+    return asked + boot + ESP_MB + 8 * (len(partitions) + 2)
+
+
 def _file_system(part: Partition, *, lvm: bool) -> str:
-    kind = {"swap": "linux-swap", "vfat": "fat32"}.get(part.fsType, part.fsType)
-    logical = lvm and part.mountPoint != "/boot"
-    words = ["$lvmok{ }"] if logical else (["$primary{ }", *(["$defaultignore{ }"] if lvm else [])] if part.mountPoint == "/boot" else [])
-    if part.mountPoint == "/boot":
-        words.append("$bootable{ }")
+    boot = part.mountPoint == "/boot"
+    words = ["$primary{ }", "$bootable{ }"] if boot else []
+    if lvm:
+        words.append("$defaultignore{ }" if boot else "$lvmok{ }")
     if part.fsType == "swap":
         words += ["method{ swap }", "format{ }"]
     else:
+        kind = "fat32" if part.fsType == "vfat" else part.fsType
         words += ["method{ format }", "format{ }", "use_filesystem{ }", f"filesystem{{ {kind} }}", f"mountpoint{{ {part.mountPoint} }}"]
     if part.label:
         words.append(f"label{{ {part.label} }}")
-    return _row(part.size, kind, *words)
+    # The row's own word for the file system is only the partition's type, and Debian 12 knows neither xfs nor btrfs there.
+    return _row(part.size, {"swap": "linux-swap", "vfat": "fat32"}.get(part.fsType, "ext4"), *words)
 
 
 def _row(size: int | str, kind: str, *words: str) -> str:

@@ -287,6 +287,14 @@ def test_the_recipe_fits_the_firmware_the_node_really_has(tmp_path: Path, uefi: 
     assert recipe.endswith("mountpoint{ / } label{ root } .")
 
 
+def test_partitions_that_do_not_fit_fail_the_install_before_partman_makes_others(tmp_path: Path) -> None:
+    parts = [{"mountPoint": "/", "size": "300G"}]
+    answers, box = chosen(tmp_path / "small", "smallest", installPartitions=parts)
+    assert answers == {}
+    assert box.told() == [("installed", "fail", "installPartitions need 300562 MB, /dev/vda has 40000 MB")]
+    assert chosen(tmp_path / "large", "largest", installPartitions=parts)[0]["partman-auto/disk"] == "/dev/sda"
+
+
 def test_without_partitions_the_installers_own_recipe_is_left_alone(tmp_path: Path) -> None:
     assert set(chosen(tmp_path, None)[0]) == {"partman-auto/disk", "grub-installer/bootdev"}
 

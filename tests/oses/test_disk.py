@@ -114,9 +114,10 @@ def test_a_recipe_keeps_sizes_order_and_file_systems() -> None:
         partition(size="auto", fsType="xfs", label="r"),
     ]
     found = rows(expert_recipe(parts, uefi=True, lvm=False))[1:]
-    assert [row.split(" ")[:4] for row in found] == [["500"] * 3 + ["ext3"], ["2000"] * 3 + ["linux-swap"], ["500", "10000", "-1", "xfs"]]
+    assert [row.split(" ")[:4] for row in found] == [["500"] * 3 + ["ext4"], ["2000"] * 3 + ["linux-swap"], ["500", "10000", "-1", "ext4"]]
     assert "mountpoint{ /boot }" in found[0]
     assert "method{ swap }" in found[1]
+    assert "filesystem{ xfs }" in found[2]
     assert "label{ r }" in found[2]
 
 

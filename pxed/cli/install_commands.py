@@ -11,6 +11,7 @@ from pxed.cli.install_start import say_armed, start
 from pxed.cli.invocation import Invocation, json_option
 from pxed.cli.output import ago, clean, console, duration, local, print_fields, print_json, print_table, styled
 from pxed.cli.resolve import find_install
+from pxed.cli.watch_view import now_text
 
 STATES = ["running", "done", "failed", "cancelled", "parked"]
 
@@ -79,7 +80,7 @@ def list_(invocation: Invocation, node: str | None, state: str | None, as_json: 
     installs = sorted(found["installs"], key=lambda each: str(each.get("created_at")), reverse=True)
     rows = [
         [i.get("id"), (i.get("node") or {}).get("label"), f"{clean(i.get('os'))} {clean(i.get('release'))}", i.get("state"),
-         f"{i.get('percent') or 0} %", i.get("progress") or i.get("reason"), ago(i.get("created_at"), now)]
+         f"{i.get('percent') or 0} %", now_text(i), ago(i.get("created_at"), now)]
         for i in installs
     ]  # fmt: skip
     print_table(["INSTALL", "NODE", "OS", "STATE", "DONE", "NOW", "STARTED"], rows, empty="There is no such install.")
@@ -120,7 +121,9 @@ def show(invocation: Invocation, handle: str, as_json: bool) -> None:
             "deadline": local(found.get("deadline")) if found.get("deadline") and found.get("state") == "running" else "",
             "recipe": f"{clean(recipe.get('name'))} version {clean(recipe.get('version'))}",
             "retry of": found.get("retry_of"),
-            "options": ", ".join(f"{name}={value}" for name, value in (found.get("options") or {}).items()),
+            "options": ", ".join(
+                f"{name}={value}" for name, value in (found.get("options") or {}).items() if value not in ([], {}, "", None)
+            ),
             "id": found.get("id"),
         }
     )

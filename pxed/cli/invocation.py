@@ -31,13 +31,19 @@ def run_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
 
     ended: list[T | Failure] = []
 
+    begun: list[Deferred[None]] = []
+
     def end(result: T | Failure) -> None:
         ended.append(result)
-        reactor.stop()
+        if reactor.running:
+            reactor.stop()
 
-    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(work(reactor)).addBoth(end))
+    reactor.callWhenRunning(lambda: begun.append(Deferred.fromCoroutine(work(reactor)).addBoth(end)))
     reactor.run()
     if not ended:
+        # Ctrl-C: the coroutine's own clean-up runs now (a hidden cursor comes back), what it raises is no news.
+        for each in begun:
+            each.cancel()
         raise KeyboardInterrupt
     result = ended[0]
     if isinstance(result, Failure):

@@ -73,7 +73,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
     """The table, or the sentence `empty`."""
     if rows:
-        console().print(table(columns, rows))
+        print_tidy(table(columns, rows))
     else:
         click.echo(empty)
 
@@ -86,7 +86,16 @@ def print_fields(fields: Mapping[str, object]) -> None:
     out.add_column(overflow="fold")
     for name, value in present.items():
         out.add_row(f"{name}:", value if isinstance(value, Text) else styled(value))
-    console().print(out)
+    print_tidy(out)
+
+
+def print_tidy(out: Table) -> None:
+    """Print without the blanks that fill up the last column."""
+    screen = console()
+    with screen.capture() as captured:
+        screen.print(out)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def moment(text: object) -> datetime | None:

@@ -19,6 +19,7 @@ from pxed.cli.resolve import find_target
 from pxed.cli.watch_view import JsonLines, PlainLines, Screen, View
 
 _CHANGING = ("install.", "notification")
+_ENDING = {"install.done", "install.failed", "install.cancelled", "install.parked"}
 
 
 @click.command(short_help="Follow installs as they happen.")
@@ -85,6 +86,7 @@ class Watcher:
         self._pace = pace
         self._states: dict[str, str] = {}
         self._broken: Failure | None = None
+        self._polls_over = 0
         self._polling: Deferred[None] | None = None
         # An install's whole story is told from its first event; of nodes and of everything only what is new.
         after = 0 if "install" in scope else None
@@ -111,15 +113,19 @@ class Watcher:
         return 0 if all(self._states.get(each) == "done" for each in self._awaited) else 1
 
     async def _follow(self) -> None:
-        while not self._over() or self._follower.pending:
+        told: set[Any] = set()
+        while not (self._over() and told.issuperset(self._awaited)) or self._follower.pending:
             event = await self._follower.next()
             if self._broken is not None:
                 self._broken.raiseException()
             if event is None:
                 return
             self._view.event(event)
-            if str(event.get("kind", "")).startswith(_CHANGING) and not self._follower.pending:
-                await self._refresh(event.get("install"))
+            kind, install_id = str(event.get("kind", "")), event.get("install")
+            if kind in _ENDING:
+                told.add(install_id)
+            if kind in _ENDING or (kind.startswith(_CHANGING) and not self._follower.pending):
+                await self._refresh(install_id)
 
     def _over(self) -> bool:
         return bool(self._awaited) and all(self._states.get(each, "running") != "running" for each in self._awaited)
@@ -141,8 +147,9 @@ class Watcher:
                 await self._ask_all()
             except Unreachable:
                 return  # The follower says so and reconnects.
-            if self._over():
-                self._follower.stop()
+            self._polls_over = self._polls_over + 1 if self._over() else 0
+            if self._polls_over > 1:
+                self._follower.stop()  # The event that should have ended this is lost.
 
         self._polling = Deferred.fromCoroutine(poll())
         return self._polling

@@ -117,7 +117,7 @@ class Screen:
             bar = ProgressBar(total=100, completed=percent, width=24)
             node = clean((each.get("node") or {}).get("label"))
             what = f"{clean(each.get('os'))} {clean(each.get('release'))}"
-            installs.add_row(node, what, styled(each.get("state")), bar, f"{percent} %", duration(self._elapsed(each)), _now_text(each))
+            installs.add_row(node, what, styled(each.get("state")), bar, f"{percent} %", duration(self._elapsed(each)), now_text(each))
         below = [Text.assemble((clock_time(e.get("at")), "dim"), "  ", _shorter(event_line(e), e)) for e in self._events]
         first: Table | Text = installs if self._installs else Text("No install is running. Waiting for events; Ctrl-C ends.", style="dim")
         return Group(first, Text(), *below)
@@ -135,7 +135,8 @@ def _shorter(line: Text, event: Tree) -> Text:
     return line[stamp:] if event.get("at") else line
 
 
-def _now_text(install: Tree) -> Text:
+def now_text(install: Tree) -> Text:
+    """What it is at, or why it ended."""
     text = (
         install.get("reason")
         if install.get("state") in ("failed", "parked", "cancelled")
@@ -153,4 +154,4 @@ def summary(install: Tree) -> str:
         clean(install.get("state")),
         f"{install.get('percent') or 0} %",
     ]
-    return "  ".join([*parts, _now_text(install).plain]).rstrip()
+    return "  ".join([*parts, now_text(install).plain]).rstrip()

@@ -1,0 +1,48 @@
+"""The real runner, in processes of their own: it may start the reactor only once in each."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+PREAMBLE = """
+import os, signal
+from twisted.internet import task
+from pxed.cli.invocation import run_reactor
+"""
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", PREAMBLE + code], capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_a_result_comes_back_and_an_exception_is_raised() -> None:
+    done = run("""
+async def work(reactor):
+    await task.deferLater(reactor, 0.01)
+    raise LookupError("from inside")
+try:
+    run_reactor(work)
+except LookupError as e:
+    print("raised", e)
+""")
+    assert done.stdout == "raised from inside\n"
+    assert run("async def work(reactor): return 7\nprint(run_reactor(work))").stdout == "7\n"
+
+
+def test_control_c_runs_the_coroutines_clean_up_and_is_a_keyboard_interrupt() -> None:
+    """Otherwise `pxed watch` leaves the terminal without a cursor."""
+    done = run("""
+async def work(reactor):
+    reactor.callLater(0.05, os.kill, os.getpid(), signal.SIGINT)
+    try:
+        await task.deferLater(reactor, 60)
+    finally:
+        print("cleaned up")
+try:
+    run_reactor(work)
+except KeyboardInterrupt:
+    print("interrupted")
+""")
+    assert done.stdout == "cleaned up\ninterrupted\n"
+    assert "Traceback" not in done.stderr

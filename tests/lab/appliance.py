@@ -24,12 +24,14 @@ class Refused(Exception):
 
 
 class Appliance:
-    """One state directory, and the process that runs on it, if it does. `layers` make up the repository ``debian``."""
+    """One state directory, and the process that runs on it, if it does. `layers` make up the repository ``debian``; `config` is TOML."""
 
-    def __init__(self, network: Network, folder: Path, *, layers: Sequence[str]) -> None:
+    def __init__(self, network: Network, folder: Path, *, layers: Sequence[str], config: str = "") -> None:
         self._network = network
         self._state = folder / "state"
         self._layers = ",".join(layers)
+        self._config = folder / "pxed.toml"
+        self._config.write_text(config)
         self.log = folder / "pxed.log"
         self._child: Child | None = None
         self.starts = 0
@@ -37,7 +39,7 @@ class Appliance:
     # ---- the process ----------------------------------------------------------------------------------------------------------
     def start(self) -> None:
         """``pxed up``, until its API answers. LabProblem with its own words when it ends instead."""
-        words = ["up", "--interface", "eth0", "--repository", f"debian={self._layers}"]
+        words = ["up", "--config", str(self._config), "--interface", "eth0", "--repository", f"debian={self._layers}"]
         self._child = Child("pxed", self._argv(words), namespace=self._network.appliance, log=self.log, cwd=ROOT, env=_environment())
         self.starts += 1
         try:

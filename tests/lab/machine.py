@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,10 +17,20 @@ from typing import Any, Literal, get_args
 from tests.lab.network import Network
 from tests.lab.process import Child, LabProblem, eventually, tail
 
-Firmware = Literal["bios", "uefi", "uefi-http"]
-FIRMWARES: tuple[Firmware, ...] = get_args(Firmware)
-OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
-OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+Plain = Literal["bios", "uefi", "uefi-http"]
+Firmware = Literal[Plain, "uefi-secure", "uefi-secure-http", "arm64", "arm64-secure"]
+FIRMWARES: tuple[Plain, ...] = get_args(Plain)
+OVMF = Path("/usr/share/OVMF")
+AAVMF = Path("/usr/share/AAVMF")
+FLASH: Mapping[Firmware, tuple[Path, Path]] = {
+    "uefi": (OVMF / "OVMF_CODE_4M.fd", OVMF / "OVMF_VARS_4M.fd"),
+    "uefi-http": (OVMF / "OVMF_CODE_4M.fd", OVMF / "OVMF_VARS_4M.fd"),
+    "uefi-secure": (OVMF / "OVMF_CODE_4M.secboot.fd", OVMF / "OVMF_VARS_4M.ms.fd"),
+    "uefi-secure-http": (OVMF / "OVMF_CODE_4M.secboot.fd", OVMF / "OVMF_VARS_4M.ms.fd"),
+    "arm64": (AAVMF / "AAVMF_CODE.fd", AAVMF / "AAVMF_VARS.fd"),
+    "arm64-secure": (AAVMF / "AAVMF_CODE.fd", AAVMF / "AAVMF_VARS.ms.fd"),
+}
+"""Code, and variables as they leave the factory: in the ``ms`` ones Microsoft's keys are enrolled and Secure Boot is on."""
 MEMORY_MB = 1024
 DISK_BYTES = 6 << 30
 CPU_SECONDS = 7200
@@ -29,8 +40,8 @@ CPU_SECONDS = 7200
 class Machine:
     """Network first, then disk. Off until `power_on`; `power_off` is the cord pulled and keeps disk and UEFI variables.
 
-    `uefi-http` forbids the firmware IPv4 PXE, so that HTTP Boot is what is left. Under OVMF the card has no option ROM, or QEMU's own
-    iPXE would be tested instead of the firmware; under SeaBIOS that ROM is the firmware.
+    The ``-http`` ones forbid the firmware IPv4 PXE, so that HTTP Boot is what is left. Under OVMF the card has no option ROM, or QEMU's
+    own iPXE would be tested instead of the firmware; under SeaBIOS that ROM is the firmware.
     """
 
     def __init__(self, network: Network, folder: Path, *, firmware: Firmware, mac: str, name: str = "vm", disk: Path | None = None) -> None:
@@ -45,7 +56,7 @@ class Machine:
         self._tap = network.tap()
         self._child: Child | None = None
         if firmware != "bios":
-            shutil.copyfile(OVMF_VARS, folder / f"{name}.vars")
+            shutil.copyfile(FLASH[firmware][1], folder / f"{name}.vars")
 
     def power_on(self) -> None:
         if self._child is not None and self._child.alive:
@@ -63,8 +74,8 @@ class Machine:
     def _argv(self) -> list[str]:
         bios = self.firmware == "bios"
         argv = [
-            *("qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-user-config", "-name", self.name),
-            *("-machine", f"{'pc' if bios else 'q35'},graphics=off", *accelerator(), "-smp", "2", "-m", str(MEMORY_MB)),
+            *self._computer(),
+            *("-nodefaults", "-display", "none", "-no-user-config", "-name", self.name, "-smp", "2", "-m", str(MEMORY_MB)),
             *("-chardev", f"file,id=console,path={self.console_log},append=on", "-serial", "chardev:console"),
             *("-qmp", f"unix:{self._qmp},server=on,wait=off", "-device", "virtio-rng-pci"),
             *("-netdev", f"tap,id=net,ifname={self._tap},script=no,downscript=no"),
@@ -73,11 +84,20 @@ class Machine:
             *("-device", "virtio-blk-pci,drive=disk,bootindex=2"),
         ]
         if not bios:
-            argv += ["-drive", f"if=pflash,format=raw,readonly=on,file={OVMF_CODE}"]
-            argv += ["-drive", f"if=pflash,format=raw,file={self._folder / f'{self.name}.vars'}"]
-        if self.firmware == "uefi-http":
+            argv += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={FLASH[self.firmware][0]}"]
+            argv += ["-drive", f"if=pflash,unit=1,format=raw,file={self._folder / f'{self.name}.vars'}"]
+        if self.firmware.endswith("-http"):
             argv += ["-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=no"]
         return argv
+
+    def _computer(self) -> list[str]:
+        """The emulator, its processor and its board. Secure Boot on x86 needs SMM, or the system could rewrite the keys."""
+        if self.firmware.startswith("arm64"):
+            return ["qemu-system-aarch64", "-machine", "virt", "-accel", "tcg,thread=multi", "-cpu", "cortex-a57"]
+        if self.firmware.startswith("uefi-secure"):
+            smm = ["-global", "driver=cfi.pflash01,property=secure,value=on"]
+            return ["qemu-system-x86_64", "-machine", "q35,smm=on,graphics=off", *smm, *accelerator()]
+        return ["qemu-system-x86_64", "-machine", f"{'pc' if self.firmware == 'bios' else 'q35'},graphics=off", *accelerator()]
 
     @property
     def on(self) -> bool:

@@ -29,12 +29,20 @@ LOGS = ("*.log", "*.txt", "wire.pcap")
 class Scene:
     """A context manager. After an exception its logs are kept in `artifacts` and their tails go to `say`.
 
-    `router` and `site_boot` are the DHCP server's (`DhcpServer`): what this site's network is like.
+    `router` and `site_boot` are the DHCP server's (`DhcpServer`): what this site's network is like. `config`: pxed's, in TOML.
     """
 
     def __init__(
-        self, assets: Assets, *, name: str, say: Callable[[str], None], router: bool = True, site_boot: Sequence[str] = ()
+        self,
+        assets: Assets,
+        *,
+        name: str,
+        say: Callable[[str], None],
+        router: bool = True,
+        site_boot: Sequence[str] = (),
+        config: str = "",
     ) -> None:
+        self._config = config
         self._router = router
         self._site_boot = site_boot
         self.assets = assets
@@ -56,7 +64,7 @@ class Scene:
             stack.callback(self.dhcp.stop)
             self.relay = Relay(upstream(), namespace=self.network.appliance, log=self.folder / "relay.log")
             stack.callback(self.relay.stop)
-            self.appliance = Appliance(self.network, self.folder, layers=[self.assets.layer, self.relay.url])
+            self.appliance = Appliance(self.network, self.folder, layers=[self.assets.layer, self.relay.url], config=self._config)
             stack.callback(self.appliance.stop)
             stack.callback(self._switch_off)
             self.appliance.start()

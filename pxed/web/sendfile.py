@@ -26,8 +26,8 @@ from zope.interface import implementer
 
 from pxed.repo.disk import Disk
 
-CHUNK = 1 << 20
-"""Bytes per turn of the reactor: what one client may take before the others get theirs."""
+CHUNK = 2 << 20
+"""Bytes per turn of the reactor: what one client may take before the others get theirs (nginx's sendfile_max_chunk is the same)."""
 WINDOW = 8 << 20
 """Bytes asked of the disk ahead of the socket."""
 COPY = 1 << 18
@@ -36,6 +36,8 @@ STALL = 60.0
 """Seconds without progress after which the client counts as gone."""
 
 _NO_SENDFILE = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EOVERFLOW}
+
+_PROBE = [bytearray(1)]
 
 log = Logger()
 
@@ -278,7 +280,7 @@ class _BySendfile:
 def _in_memory(fd: int, offset: int) -> bool:
     """Whether reading this byte needs no disk. True where the file system can't say."""
     try:
-        os.preadv(fd, [bytearray(1)], offset, os.RWF_NOWAIT)
+        os.preadv(fd, _PROBE, offset, os.RWF_NOWAIT)
     except BlockingIOError:
         return False
     except OSError:

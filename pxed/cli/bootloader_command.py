@@ -14,7 +14,7 @@ from pxed.config import load
 from pxed.repo.bootprograms import MACHINE_OF, BootPrograms, Linked, link_host_programs, scan
 
 
-@click.command(short_help="Get iPXE, shim and GRUB from the packages of this host; list boot programs.")
+@click.command()
 @click.option(
     "--link/--list", "link", default=True, help="Take over what this host's packages have (the default), or only list what is there."
 )

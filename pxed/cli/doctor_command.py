@@ -21,7 +21,7 @@ from pxed.errors import HostProblem, PxedError
 from pxed.repo.bootprograms import scan
 
 
-@click.command(short_help="Is this host ready? Each finding says what mends it.")
+@click.command()
 @click.option(
     "--interface", "-i", "interfaces", multiple=True, metavar="IF", help="Look at this interface. Default: every one with an IPv4 address."
 )

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from pxed.errors import HostProblem
 
+DEFAULT_STATE_DIR = Path("/var/lib/pxed")
+"""As `pxed.config` has it (a test holds them together); importing that here would cost every command 0.2 s for pydantic."""
 START = "Start one here with `pxed up`, or name one with --url or PXED_URL"
 
 

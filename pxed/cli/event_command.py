@@ -17,7 +17,7 @@ from pxed.errors import HostProblem, PxedError
 Event = dict[str, Any]
 
 
-@click.command(short_help="The timeline of a machine: every packet, file and installer line.")
+@click.command()
 @click.argument("handle", metavar="NODE")
 @click.option("--follow", "-f", "following", is_flag=True, help="Go on with events as they happen, until Ctrl-C.")
 @click.option("--last", "-n", "last_n", type=click.IntRange(0), metavar="N", help="Only the last N of those that are stored.")

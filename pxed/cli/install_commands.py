@@ -28,7 +28,7 @@ class InstallGroup(click.Group):
         return ["NODE OS [OPTIONS] | COMMAND [ARGS]..."]
 
 
-@click.group(cls=InstallGroup, short_help="Install an OS onto a machine; list, show, cancel, retry, restart.")
+@click.group(cls=InstallGroup)
 def install() -> None:
     """Install an OS onto a machine, and look after installs.
 

@@ -1,19 +1,24 @@
-"""What one invocation of the command knows: where the appliance is, what time it is, and how a coroutine is run to its end."""
+"""What one invocation of the command knows: where the appliance is, what time it is, and how a coroutine is run to its end.
+
+Twisted and treq are imported when they are needed: half of the time that a command takes is imports.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from pxed.cli import endpoint
-from pxed.cli.client import Client
-from pxed.cli.live import Pace
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+    from twisted.python.failure import Failure
+
+    from pxed.cli.client import Client
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -28,6 +33,8 @@ class Runner(Protocol):
 def run_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     """The Runner of the real command: starts the reactor, once per process. KeyboardInterrupt on Ctrl-C."""
     from twisted.internet import reactor
+    from twisted.internet.defer import Deferred
+    from twisted.python.failure import Failure
 
     ended: list[T | Failure] = []
 
@@ -51,6 +58,21 @@ def run_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     return result
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast the command follows, in seconds; tests are in a hurry.
+
+    `retry`: before the first attempt to reconnect, doubled each time up to `longest_retry`. `poll`: between two questions for the installs'
+    states, beside what events say. `redraw`: between two pictures on a terminal. `page`: events per question, the most the appliance gives.
+    """
+
+    retry: float = 1.0
+    longest_retry: float = 10.0
+    poll: float = 10.0
+    redraw: float = 0.5
+    page: int = 5000
+
+
 @dataclass(slots=True)
 class Invocation:
     """click's `obj`. `now` gives UTC seconds; `environ` the environment; `run` is a parameter so that tests bring their own."""
@@ -69,6 +91,8 @@ class Invocation:
 
     def call(self, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
         """Run `work` with a client of the appliance. HostProblem, Unreachable, Unauthorised, Refused."""
+        from pxed.cli.client import Client
+
         found = self.endpoint()
         return self.run(lambda reactor: work(Client(found, reactor)))
 

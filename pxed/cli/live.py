@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet import task
 
 from pxed.cli.client import Client, EventStream, Refused, Unreachable
+from pxed.cli.invocation import Pace
 from pxed.errors import PxedError
 
 Event = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast the command follows, in seconds; tests are in a hurry.
-
-    `retry`: before the first attempt to reconnect, doubled each time up to `longest_retry`. `poll`: between two questions for the installs'
-    states, beside what events say. `redraw`: between two pictures on a terminal. `page`: events per question, the most the appliance gives.
-    """
-
-    retry: float = 1.0
-    longest_retry: float = 10.0
-    poll: float = 10.0
-    redraw: float = 0.5
-    page: int = 5000
 
 
 class Follower:

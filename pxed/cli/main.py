@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import os
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
 import pxed
-from pxed.cli.bench_command import bench
-from pxed.cli.bootloader_command import bootloaders
-from pxed.cli.doctor_command import doctor
-from pxed.cli.event_command import events
-from pxed.cli.health_command import health
-from pxed.cli.install_commands import install
+from pxed.cli.endpoint import DEFAULT_STATE_DIR
 from pxed.cli.invocation import Invocation, run_reactor
-from pxed.cli.node_commands import node
-from pxed.cli.os_commands import os_group
 from pxed.cli.output import clean
-from pxed.cli.up_command import up
-from pxed.cli.watch_command import watch
-from pxed.config import DEFAULT_STATE_DIR
 from pxed.errors import ConfigError, HostProblem, InvalidRequest, PxedError
+
+_COMMANDS = {
+    "up": ("up_command:up", "Start the appliance."),
+    "doctor": ("doctor_command:doctor", "Is this host ready? Each finding says what mends it."),
+    "bootloaders": ("bootloader_command:bootloaders", "Get iPXE from this host's packages; list boot programs."),
+    "node": ("node_commands:node", "Machines: list, show, add, name, localboot, remove."),
+    "os": ("os_commands:os_group", "Operating systems: list them, and their options."),
+    "install": ("install_commands:install", "Install an OS onto a machine; list, show, cancel, retry, restart."),
+    "watch": ("watch_command:watch", "Follow installs as they happen."),
+    "events": ("event_command:events", "A machine's timeline: packets, files, installer lines."),
+    "health": ("health_command:health", "Ask the appliance how it is."),
+    "bench": ("bench_command:bench", "Boot many machines that don't exist."),
+}
+"""Name > (module:command, one line), in the order of a first day. A command's module is imported when it is called."""
 
 _ENVIRONMENT = (ConfigError, HostProblem, InvalidRequest)
 
@@ -49,7 +54,18 @@ class Commands(click.Group):
             raise Sentence(e) from e
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(self.commands)
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(f"pxed.cli.{module}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -76,10 +92,6 @@ def cli(ctx: click.Context, state_dir: Path, url: str | None, token_file: Path |
     """
     if ctx.obj is None:
         ctx.obj = Invocation(state_dir, url, token_file, os.environ, time.time, run_reactor)
-
-
-for command in (up, doctor, bootloaders, node, os_group, install, watch, events, health, bench):
-    cli.add_command(command)
 
 
 def main() -> None:

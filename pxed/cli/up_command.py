@@ -20,7 +20,7 @@ from pxed.repo.bootprograms import link_host_programs, scan
 _PORTS = ("http", "dhcp", "pxe", "tftp", "syslog")
 
 
-@click.command(short_help="Start the appliance.")
+@click.command()
 @click.option("--interface", "-i", "interfaces", multiple=True, metavar="IF", help="Serve this interface; may be given several times. "
               "Default: every interface with an IPv4 address.")  # fmt: skip
 @click.option("--address", "-a", metavar="IP", help="IPv4 address in offers and URLs. Default: the interface's own.")

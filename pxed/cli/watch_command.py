@@ -13,8 +13,8 @@ from twisted.python.failure import Failure
 
 from pxed.cli.client import Client, Unreachable
 from pxed.cli.event_command import say_lost
-from pxed.cli.invocation import Invocation, json_option
-from pxed.cli.live import Follower, Pace
+from pxed.cli.invocation import Invocation, Pace, json_option
+from pxed.cli.live import Follower
 from pxed.cli.resolve import find_target
 from pxed.cli.watch_view import JsonLines, PlainLines, Screen, View
 
@@ -22,7 +22,7 @@ _CHANGING = ("install.", "notification")
 _ENDING = {"install.done", "install.failed", "install.cancelled", "install.parked"}
 
 
-@click.command(short_help="Follow installs as they happen.")
+@click.command()
 @click.argument("handle", metavar="[NODE|INSTALL]", required=False)
 @json_option
 @click.pass_obj

@@ -16,8 +16,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
-from pxed.cli.invocation import Invocation, Runner
-from pxed.cli.live import Pace
+from pxed.cli.invocation import Invocation, Pace, Runner
 from pxed.cli.main import cli
 
 T = TypeVar("T")

@@ -106,5 +106,10 @@ def test_the_token_is_not_sent_on_to_where_a_redirect_points(appliance: Applianc
 
 def test_the_real_runner_needs_no_reactor_before_a_command_talks() -> None:
     """`pxed up` hands over to twistd, which must be the one to choose the reactor."""
-    code = "import sys, pxed.cli.main; sys.exit('twisted.internet.reactor' in sys.modules)"
+    code = "import sys, pxed.cli.main, pxed.cli.up_command, pxed.cli.watch_command\nsys.exit('twisted.internet.reactor' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_help_and_wrong_use_do_not_wait_for_twisted_and_pydantic() -> None:
+    code = "import sys, pxed.cli.main; sys.exit(bool({'twisted', 'treq', 'pydantic'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pxed import config
 from pxed.cli import endpoint
 from pxed.cli.endpoint import Endpoint
 from pxed.errors import HostProblem
@@ -25,6 +26,10 @@ def test_arguments_go_before_environment_and_that_before_the_state_directory(tmp
     by_environment = endpoint.find(tmp_path, url="http://10.0.0.1", token_file=None, environ={"PXED_TOKEN": "from-env"})
     assert (by_environment.url, by_environment.token) == ("http://10.0.0.1", "from-env")
     assert endpoint.find(tmp_path, url=None, token_file=tmp_path / "other", environ={"PXED_TOKEN": "x"}).token == "from-a-file"
+
+
+def test_the_default_state_directory_is_the_appliances_own() -> None:
+    assert endpoint.DEFAULT_STATE_DIR == config.DEFAULT_STATE_DIR
 
 
 def test_the_token_is_in_no_repr() -> None:

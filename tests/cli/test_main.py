@@ -18,7 +18,10 @@ from tests.cli.fake import run, write_state
 
 
 def commands(group: click.Group, *above: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    for name, command in group.commands.items():
+    ctx = click.Context(group)
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        assert command is not None
         yield (*above, name), command
         if isinstance(command, click.Group):
             yield from commands(command, *above, name)

@@ -92,6 +92,7 @@ def served(tmp_path: Path) -> Iterator[Path]:
     server.server_close()
 
 
+@pytest.mark.slow
 def test_the_real_command_answers_and_fails_with_the_right_status(served: Path) -> None:
     """With the one global reactor, as operators run it."""
     good = pxed("node", "list", "--json", PXED_STATE_DIR=str(served))

@@ -5,8 +5,9 @@ Sub-directories are kept (a chain such as ``secureboot/shimx64.efi`` beside ``se
 its second stage relative to its own path). No Twisted; `scan` and `link_host_programs` block.
 
 **Copies, not symbolic links.** `link_host_programs` copies the host's programs: HTTP serves nothing that resolves to a place outside the
-root (TFTP only under conditions), `/usr/lib/ipxe` is outside, and one program must be had by either road. A record of what was copied (`.linked.json`) tells our copies from the operator's own
-files: ours follow the package when it is upgraded, the operator's are never touched.
+root (TFTP only under conditions), `/usr/lib/ipxe` is outside, and one program must be had by either road. A record of what was copied
+(`.linked.json`) tells our copies from the operator's own files: ours follow the package when it is upgraded, the operator's are never
+touched.
 
 Sources: RFC 4578 2.1 with erratum 2016, IANA "Processor Architecture Types".
 """

@@ -56,9 +56,9 @@ def demo(firmware: Firmware, release: str) -> float:
         say(line)
     heading("The lab: a switch, a DHCP server that leases addresses and no more, pxed beside it, no way out")
     with Scene(prepared, name=f"demo-{firmware}", say=say) as scene:
-        machine = scene.machine(firmware)
+        machine = scene.machine(firmware, name=f"demo-{firmware}")
         heading(f"The operator arms an install for {machine.mac}")
-        operate(scene, "install", machine.mac, "debian", "--release", release, options=scene.options(f"demo-{firmware}"))
+        operate(scene, "install", machine.mac, "debian", "--release", release, options=scene.options(machine.name))
         operate(scene, "node", "list")
         heading("The machine is switched on (seconds since then)")
         machine.power_on()
@@ -73,7 +73,7 @@ def operate(scene: Scene, *words: str, options: dict[str, Any] | None = None) ->
     given = ["--options-file", "-"] if options else []
     say(f"$ pxed {' '.join([*words, *given])}")
     if options:
-        say("\n".join(f"    {name} = {'(random)' if name == 'rootPassword' else value}" for name, value in options.items()))
+        say(json.dumps({**options, "rootPassword": "(random)"}, indent=2))
     said = scene.appliance.cli(*words, *given, stdin=json.dumps(options) if options else "")
     say("\n".join(f"  {line.rstrip()}" for line in said.rstrip().splitlines()))
 

@@ -80,8 +80,8 @@ class Scene:
         for machine in self.machines:
             machine.power_off()
 
-    def machine(self, firmware: Firmware, *, disk: Path | None = None) -> Machine:
-        """A new machine, switched off. Its MAC address is locally administered and unique in the scene."""
+    def machine(self, firmware: Firmware, *, name: str = "", disk: Path | None = None) -> Machine:
+        """A new machine, switched off. Its MAC address is locally administered and unique in the scene; its name too, unless given."""
         number = len(self.machines) + 1
         made = Machine(
             self.network, self.folder, firmware=firmware, mac=f"52:54:00:77:00:{number:02x}", name=f"{firmware}{number}", disk=disk

@@ -45,7 +45,7 @@ def test_an_install_survives_kill_9_and_the_machine_boots_its_disk_ever_after(
     """
     moment = os.environ.get("PXED_LAB_KILL_AT") or "installing"
     with Scene(debian, name=f"install-{firmware}", say=say) as scene:
-        machine = scene.machine(firmware)
+        machine = scene.machine(firmware, name=f"full-{firmware}")
         made = _arm(scene, machine)
         machine.power_on()
         journey = Journey(scene.appliance, machine, say=say)

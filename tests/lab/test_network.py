@@ -39,6 +39,7 @@ def _hold(folder: Path, signals: str = "") -> tuple[subprocess.Popen[str], int, 
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
     assert process.stdout is not None
     pid, name = process.stdout.readline().split()
+    eventually("the child itself", lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n", within=5.0)
     return process, int(pid), name
 
 
@@ -73,7 +74,7 @@ def test_nothing_is_left_behind() -> None:
 
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
-    """SIGINT unwinds. Fails when children share the terminal's process group and QEMU dies before its lab notices."""
+    """SIGINT unwinds. Fails when `Network` does not remove itself."""
     process, pid, name = _hold(tmp_path)
     process.send_signal(signal.SIGINT)
     process.wait(10)

@@ -114,11 +114,12 @@ class Sandbox:
         (self._folder / "script").write_text(script)
         tools = self._folder / "tools"
         path = f"{self._bin}:/usr/bin:/bin"
-        if self._shell.startswith("busybox") and not tools.exists():
+        program = shutil.which(self._shell.split()[0]) or "/bin/sh"
+        if program.endswith("busybox") and not tools.exists():
             # As on the installer's RAM disk: every tool is an applet.
             tools.mkdir()
-            for applet in subprocess.run(["busybox", "--list"], capture_output=True, text=True, check=True).stdout.split():
-                (tools / applet).symlink_to(str(shutil.which("busybox")))
+            for applet in subprocess.run([program, "--list"], capture_output=True, text=True, check=True).stdout.split():
+                (tools / applet).symlink_to(program)
         elif only is not None and not tools.exists():
             tools.mkdir()
             for tool in only:
@@ -134,9 +135,8 @@ class Sandbox:
         }
         work = self._folder / "work"
         work.mkdir(exist_ok=True)
-        shell = shutil.which(self._shell.split()[0]) or "/bin/sh"
         return subprocess.run(
-            [shell, *self._shell.split()[1:], str(self._folder / "script")],
+            [program, *self._shell.split()[1:], str(self._folder / "script")],
             env=settings, cwd=work, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 

@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
+import gzip
 import json
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pxed.oses.catalog import Catalog
+from tests.lab.assets import prepare
+from tests.lab.process import LabProblem
 from tests.oses.samples import FULL, HOSTILE, KEY, TOKEN, URLS, FakeNode, hostile
 from tests.oses.sandbox import Sandbox
 
 CATALOG = Catalog()
-SHELLS = [
-    "sh",
-    pytest.param(
-        "busybox sh", marks=pytest.mark.skipif(not shutil.which("busybox"), reason="busybox, the installer's own shell, is not installed")
-    ),
-]
+BUSYBOX = pytest.mark.skipif(not shutil.which("busybox"), reason="BusyBox is not installed")
+
+
+@pytest.fixture(params=["sh", pytest.param("busybox sh", marks=BUSYBOX), pytest.param("installer", marks=pytest.mark.lab)])
+def shell(request: pytest.FixtureRequest) -> str:
+    """The shell and tools that run a hook: this host's, BusyBox's, and those of debian-installer's own RAM disk, which can do the least."""
+    return f"{installer_busybox()} sh" if request.param == "installer" else str(request.param)
+
+
+@functools.cache
+def installer_busybox() -> Path:
+    """debian-installer's BusyBox, out of the initrd that the lab has fetched."""
+    if not shutil.which("cpio"):
+        pytest.skip("cpio is not installed, so the installer's RAM disk cannot be opened")
+    try:
+        layer = Path(prepare("12", say=print).layer)
+    except LabProblem as problem:
+        pytest.skip(f"the lab cannot get debian-installer: {problem}")
+    folder = Path(tempfile.mkdtemp(prefix="pxoses-"))
+    atexit.register(shutil.rmtree, folder, True)
+    initrd = layer / "dists/bookworm/main/installer-amd64/current/images/netboot/debian-installer/amd64/initrd.gz"
+    (folder / "initrd").write_bytes(gzip.decompress(initrd.read_bytes()))
+    with (folder / "initrd").open("rb") as archive:
+        subprocess.run(["cpio", "-id", "--quiet", "--no-absolute-filenames", "bin/busybox"], stdin=archive, cwd=folder, check=True)
+    return folder / "bin/busybox"
 
 
 @functools.cache
@@ -47,7 +71,6 @@ def late(tmp_path: Path, *, refuse: int = 0, run: bool = False, shell: str = "sh
     return box
 
 
-@pytest.mark.parametrize("shell", SHELLS)
 def test_early_tells_that_the_installer_has_started_and_leaves_the_way_to_the_other_hooks(tmp_path: Path, shell: str) -> None:
     box = Sandbox(tmp_path, shell=shell)
     assert box.run(files()["early.sh"]).returncode == 0
@@ -88,7 +111,6 @@ def test_pxed_run_fetches_a_hook_runs_it_and_reports_what_it_cannot_fetch(tmp_pa
         assert other.told()[:1] == told
 
 
-@pytest.mark.parametrize("shell", SHELLS)
 def test_late_leaves_everything_that_was_asked_for(tmp_path: Path, shell: str) -> None:
     box = late(tmp_path, shell=shell, **FULL)
     assert box.target("/etc/hostname") == "web1\n"
@@ -141,7 +163,6 @@ def test_late_run_twice_creates_no_user_twice(tmp_path: Path) -> None:
     assert len([call for call in box.calls("in-target") if call.arguments[0] == "useradd"]) == 2
 
 
-@pytest.mark.parametrize("shell", SHELLS)
 def test_hostile_text_arrives_unchanged_in_the_installed_system(tmp_path: Path, shell: str) -> None:
     options = hostile()
     box = late(tmp_path, shell=shell, **options)
@@ -259,7 +280,6 @@ def chosen(tmp_path: Path, disk: Any, *, uefi: bool = False, shell: str = "sh", 
         ("ssd", "/dev/nvme0n1"),
     ],
 )
-@pytest.mark.parametrize("shell", SHELLS)
 def test_the_disk_is_chosen_on_the_node_by_what_it_is(tmp_path: Path, disk: Any, device: str, shell: str) -> None:
     answers, box = chosen(tmp_path, disk, shell=shell)
     assert answers["partman-auto/disk"] == device

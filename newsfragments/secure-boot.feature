@@ -1,0 +1,1 @@
+Secure Boot: shim and GRUB as a boot chain (`dhcp.boot_chain = "shim-grub"`), GRUB scripts from the same data as the iPXE scripts; arm64 boots to its profile; `autoexec.ipxe` by TFTP and HTTP. See docs/secure-boot.md.

@@ -127,7 +127,7 @@ def servers(wanted: set[str], root: Path, peers: Path) -> Iterator[dict[str, Ser
     """All servers at once, each on port 69 of a loopback address of its own."""
     running: dict[str, Server] = {}
     commands: dict[str, Callable[[str], tuple[list[str], dict[str, str]]]] = {
-        "pxed": lambda at: ([sys.executable, __file__, "--serve", str(root), at], {}),
+        "pxed": lambda at: ([sys.executable, "-P", __file__, "--serve", str(root), at], {}),
         "dnsmasq": lambda at: ([*DNSMASQ.split(), f"--listen-address={at}", f"--tftp-root={root}"], {}),
         "tftpd-hpa": lambda at: _with(find("in.tftpd", "tftpd-hpa", peers), ["-L", "-a", f"{at}:69", "-u", "root", "-s", str(root)]),
         "atftpd": lambda at: _with(find("atftpd", "atftpd", peers), [*ATFTPD.split(), "--bind-address", at, str(root)]),
@@ -242,7 +242,7 @@ def rows(
 
     Works in a network namespace of its own: the calling process stays where it is.
     """
-    command = ["unshare", "-n", sys.executable, str(Path(__file__).resolve()), "--json", "--rounds", str(rounds)]
+    command = ["unshare", "-n", sys.executable, "-P", str(Path(__file__).resolve()), "--json", "--rounds", str(rounds)]
     command += ["--only", only or "", "--peers", peers or ""]
     environment = {**os.environ, INSIDE: "1", "PYTHONPATH": str(HERE.parent)}
     done = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -8,7 +8,8 @@ end here and taken modulo 65536 on the wire; the OACK counts as block 0. The rul
   never sent. Later: the rest is lost, go back. EDK2 acknowledges every unexpected block; without this rule two interleaved streams
   run side by side, and ignoring such ACKs instead stalls every window until the time-out.
 * A duplicate ACK in a window: go back, once per window.
-* A probe (see `pace`) is the last block under way, alone: a client that has it repeats its ACK, one that misses others says so.
+* A probe (see `pace`) is the last block under way, alone: a client that has it repeats its ACK, one that misses others says so. In a
+  flight that was sent again already it is all of it: a client that reports each gap once has nothing more to say.
 """
 
 from __future__ import annotations
@@ -201,10 +202,11 @@ class Stream:
         if now - self._progress_at >= self._idle:
             self._over(f"no answer for {now - self._progress_at:.0f} s")
         elif self._acked >= 0 and self._extra != 1 and self.pace.probes:
+            first = self._sent if self._clean else self._acked + 1
             self._extra, self._clean, self._plain = 1, False, False
             self.retransmits += 1
             self.deadline = now + self.pace.rto
-            self._transmit(self._sent, self._sent)
+            self._transmit(first, self._sent)
         else:
             self.pace.timed_out()
             self._go_back(now)
@@ -246,9 +248,11 @@ class Stream:
             self._plain = self._clean
             self.pace.probed_early()
         elif self._window > 1 and self._resent_at != self._acked and self._lost(now):
+            self._extra = 0
             self._go_back(now)
 
     def _partial(self, now: float, ahead: int) -> None:
+        self._extra = 0
         self._acked += ahead
         self._progress_at = now
         if self._acked >= self._limit:
@@ -260,7 +264,7 @@ class Stream:
             self._sent = min(self._acked + self._window, self._total)
             self._expect = _ACKS[self._sent & 0xFFFF]
             self._clean = self._plain = False
-            self.deadline = now + self.pace.rto
+            self.deadline = now + self.pace.wait
             self._transmit(first, self._sent)
 
     def _lost(self, now: float) -> bool:
@@ -277,7 +281,7 @@ class Stream:
         self._clean = clean
         self._plain = clean and not self._extra
         self._sent_at = now
-        self.deadline = min(now + (self.pace.wait if clean else self.pace.rto), self._progress_at + self._idle)
+        self.deadline = min(now + self.pace.wait, self._progress_at + self._idle)
         if self._acked < 0:
             try:
                 self._owner.send_oack()

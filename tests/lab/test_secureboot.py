@@ -16,7 +16,7 @@ from tests.lab.scene import Scene
 
 pytestmark = pytest.mark.lab
 
-UNSIGNED = "52:54:00:77:00:03"
+UNSIGNED = "52:54:00:77:ff:01"
 CONFIG = f"""
 [dhcp]
 boot_chain = "shim-grub"
@@ -89,8 +89,7 @@ def test_an_unsigned_ipxe_is_refused_by_the_firmware(secure: Scene, say: Callabl
 
     Fails on firmware whose variables have no keys: iPXE then starts and fetches its profile.
     """
-    machine = _armed(secure, secure.machine("uefi-secure"))
-    assert machine.mac == UNSIGNED
+    machine = _armed(secure, secure.machine("uefi-secure", mac=UNSIGNED))
     machine.await_console(r'failed to load Boot\w+ "UEFI PXEv4[^\n]*: Access Denied', within=180)
     machine.await_console(r'failed to load Boot\w+ "UEFI HTTPv4[^\n]*: Access Denied', within=120)
     say(f"        {machine.name}: the firmware refuses the unsigned iPXE, by PXE and by HTTP Boot")

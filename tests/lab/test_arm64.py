@@ -38,7 +38,9 @@ def arm(request: pytest.FixtureRequest, debian: Assets, say: Callable[[str], Non
 
 
 def _armed(scene: Scene, firmware: Firmware, mac: str | None = None) -> Machine:
-    machine = scene.machine(firmware, mac=mac)
+    machine = scene.machine(firmware)
+    if mac is not None:
+        machine.mac = mac
     options = {**scene.options(machine.name), "repo": NOWHERE}
     scene.appliance.cli("install", machine.mac, "debian", "--release", "12", "--options-file", "-", stdin=json.dumps(options))
     machine.power_on()

@@ -10,7 +10,7 @@ import pytest
 from tests.lab import chains
 from tests.lab.assets import Assets
 from tests.lab.journey import TO_THE_INSTALLER, Journey
-from tests.lab.machine import Machine
+from tests.lab.machine import Firmware, Machine
 from tests.lab.network import APPLIANCE, DHCP_SERVER
 from tests.lab.scene import Scene
 
@@ -43,6 +43,13 @@ def _armed(scene: Scene, machine: Machine) -> Machine:
     options = scene.options(machine.name)
     scene.appliance.cli("install", machine.mac, "debian", "--release", "12", "--options-file", "-", stdin=json.dumps(options))
     machine.power_on()
+    return machine
+
+
+def _named(scene: Scene, firmware: Firmware, mac: str) -> Machine:
+    """A machine with the MAC address that pxed's configuration names."""
+    machine = Machine(scene.network, scene.folder, firmware=firmware, mac=mac, name="named")
+    scene.machines.append(machine)
     return machine
 
 
@@ -89,7 +96,7 @@ def test_an_unsigned_ipxe_is_refused_by_the_firmware(secure: Scene, say: Callabl
 
     Fails on firmware whose variables have no keys: iPXE then starts and fetches its profile.
     """
-    machine = _armed(secure, secure.machine("uefi-secure", mac=UNSIGNED))
+    machine = _armed(secure, _named(secure, "uefi-secure", UNSIGNED))
     machine.await_console(r'failed to load Boot\w+ "UEFI PXEv4[^\n]*: Access Denied', within=180)
     machine.await_console(r'failed to load Boot\w+ "UEFI HTTPv4[^\n]*: Access Denied', within=120)
     say(f"        {machine.name}: the firmware refuses the unsigned iPXE, by PXE and by HTTP Boot")

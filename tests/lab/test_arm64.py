@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -77,5 +78,5 @@ def test_arm64_with_secure_boot_gets_its_profile_through_shim_and_grub_and_a_fai
     machine.power_off()
 
 
-def _failures(scene: Scene, machine: Machine) -> list[dict[str, object]]:
+def _failures(scene: Scene, machine: Machine) -> list[dict[str, Any]]:
     return [event for event in scene.appliance.events(machine.mac) if "nowhere" in str(event)]

@@ -259,7 +259,7 @@ class Appliance(service.MultiService):
             "uptime": round(self._monotonic() - self._started, 1),
             "store": "ok" if self.store.healthy else "failing",
             "services": {
-                "dhcp": dict(self.dhcp.counters),
+                "dhcp": self.dhcp.status(),
                 "tftp": {"active": self.tftp.active, **self.tftp.counters()},
                 "boot_programs": [program.path for program in self._programs.all()],
             },

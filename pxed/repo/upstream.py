@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from treq.client import HTTPClient
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.web.client import Agent, HTTPConnectionPool, ProxyAgent
+from twisted.web.client import Agent, HTTPConnectionPool, ProxyAgent, _HTTP11ClientFactory
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
 from zope.interface import implementer
@@ -42,6 +42,12 @@ class Upstream:
         return f"Upstream({self._base!r})"
 
 
+class Quiet(_HTTP11ClientFactory):
+    """One connection is no news: without this each of them logs two lines."""
+
+    noisy = False
+
+
 @implementer(IAgent)
 class Verbatim:
     """Asks for the bytes as they are and hides Content-Encoding, so that nobody unpacks a ``Packages.gz`` on the way."""
@@ -63,6 +69,7 @@ def _as_is(response: Any) -> Any:
 def make_client(reactor: Any, http_proxy: str | None = None) -> HTTPClient:
     """A treq client that keeps connections. `http_proxy` (``http://host:port``) is used for http URLs and https alike, as a plain proxy."""
     pool = HTTPConnectionPool(reactor)
+    pool._factory = Quiet
     pool.maxPersistentPerHost = PARALLEL
     pool.cachedConnectionTimeout = 30
     if http_proxy:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -61,7 +60,7 @@ def test_arm64_boots_ipxe_to_its_profile(arm: Scene, say: Callable[[str], None])
     assert any(name.endswith("autoexec.ipxe") for name in asked)
     node = arm.appliance.node(machine.mac)
     assert node["arch"]["code"] == 11
-    assert any("installer-arm64" in event["text"] for event in _failures(arm, machine)), "the profile names arm64's kernel"
+    machine.await_console(r"installer-arm64", within=60)
     machine.power_off()
 
 
@@ -76,7 +75,3 @@ def test_arm64_with_secure_boot_gets_its_profile_through_shim_and_grub_and_a_fai
     assert any(event["kind"] == "install.failed" for event in arm.appliance.events(machine.mac))
     assert "secureboot/aarch64/grubaa64.efi" in [said.text for said in arm.wire.heard(what="RRQ")]
     machine.power_off()
-
-
-def _failures(scene: Scene, machine: Machine) -> list[dict[str, Any]]:
-    return [event for event in scene.appliance.events(machine.mac) if "nowhere" in str(event)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -19,12 +20,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.lab import components, overlay, selection
-from tests.lab.aptroot import AptRoot, Stanza
+from tests.lab import components, overlay, rebuilt, selection
+from tests.lab.aptroot import AptRoot
 from tests.lab.process import LabProblem, run
 from tests.lab.upstream import Upstream, upstream
 
-CODENAMES = {"12": "bookworm"}
+CODENAMES = {"12": "bookworm", "13": "trixie"}
 Say = Callable[[str], None]
 
 
@@ -99,7 +100,7 @@ def _key(apt: AptRoot) -> str:
     digest = hashlib.sha256(apt.release.text.encode())
     for path in [
         *sorted(components.SCRIPTS.iterdir()),
-        *(here / f"{name}.py" for name in ("assets", "components", "overlay", "selection")),
+        *(here / f"{name}.py" for name in ("assets", "components", "overlay", "rebuilt", "selection")),
     ]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -116,36 +117,37 @@ def _make(release: str, apt: AptRoot, mirror: Upstream, folder: Path, say: Say) 
         inside = selection.initrd(images / "initrd.gz")
     stock, small = selection.stock_components(apt, inside), selection.small_components(apt, inside)
     absent = mirror.absent(selection.filenames({**stock, **small}.values()))
-    lacking = sorted(stanza.name for stanza in stock.values() if stanza.filename in absent)
-    say(f"of {len(stock)} components that the installer loads, the mirror has {len(stock) - len(lacking)}")
-    replaced: list[str] = []
-    if lacking:
-        needed = [stanza.name for stanza in small.values() if stanza.filename in absent]
-        if needed:
-            raise LabProblem(f"the mirror lacks even {', '.join(needed)}: no installer can run from it")
-        replaced = _small(layer, apt, mirror, small, folder / "debs", say)
+    choice = selection.choose(stock, small, absent, rebuilt.names(inside.kernel))
+    there = sum(stanza.filename not in absent for stanza in stock.values())
+    say(f"of {len(stock)} components that the installer loads, the mirror has {there}: the {choice.kind} installer")
+    replaced = [] if choice.kind == "stock" else _index(layer, apt, mirror, choice, inside.kernel, folder / "debs", say)
     return Assets(release, apt.suite, str(layer.root), inside.kernel, tuple(replaced))
 
 
-def _small(layer: overlay.Overlay, apt: AptRoot, mirror: Upstream, small: dict[str, Stanza], debs: Path, say: Say) -> list[str]:
-    """Build the stand-ins and the reduced index; returns what was replaced, in words."""
+def _index(
+    layer: overlay.Overlay, apt: AptRoot, mirror: Upstream, choice: selection.Choice, kernel: str, debs: Path, say: Say
+) -> list[str]:
+    """Build what is missing and the reduced index; returns what is not stock, in words."""
     target = selection.target_packages(apt)
     gone = mirror.absent(selection.filenames(target))
     if gone:
         raise LabProblem(f"the mirror lacks packages of the target system: {', '.join(sorted(Path(name).name for name in gone))}")
     with tempfile.TemporaryDirectory(dir=debs.parent) as scratch:
-        trees: dict[str, Path] = {}
 
+        @functools.cache
         def unpacked(name: str) -> Path:
-            if name not in trees:
-                trees[name] = Path(scratch, name)
-                run("dpkg-deb", "-x", str(apt.download(name, debs)), str(trees[name]))
-            return trees[name]
+            tree = Path(scratch, name)
+            run("dpkg-deb", "-x", str(apt.download(name, debs)), str(tree), within=120.0)
+            return tree
 
-        own = components.stand_ins(unpacked, apt.debs["debootstrap"].version)
-        layer.index(target, small.values(), [each.build(Path(scratch)) for each in own])
-    say(f"index of {len(target)} packages and {len(small)} of Debian's components, {len(own)} built here")
-    return [f"{each.name} in place of {each.instead}" for each in own]
+        if choice.kind == "mended":
+            own = [*rebuilt.rebuild(choice.rebuild, kernel, apt.udebs, set(choice.dropped), unpacked), rebuilt.unsigned_index()]
+        else:
+            own = components.stand_ins(unpacked, apt.debs["debootstrap"].version)
+        layer.index(target, choice.keep.values(), [each.build(Path(scratch)) for each in own])
+    say(f"index of {len(target)} packages and {len(choice.keep)} of Debian's components, {len(own)} built here")
+    left_out = [f"left out, not needed here: {', '.join(sorted(choice.dropped))}"] if choice.dropped else []
+    return [*(f"{each.name} in place of {each.instead}" for each in own), *left_out]
 
 
 def main() -> int:

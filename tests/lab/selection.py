@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tests.lab.aptroot import AptRoot, Stanza, closure
 from tests.lab.process import LabProblem
@@ -24,6 +25,10 @@ gpgv efibootmgr dosfstools pciutils debian-archive-keyring discover
 """What a small install may ask for beyond the release's required and important packages."""
 LOADERS = (("grub-pc",), ("grub-efi-amd64", "grub-efi-amd64-signed", "shim-signed"))
 """Each in a solution of its own: they conflict."""
+SPARE = re.compile(
+    r"(ata|cdrom-core|firewire-core|isofs|jfs|loop|pata|pcmcia-storage|sata|xfs)-modules-.*|(ntfs-3g|xfsprogs|jfsutils|kickseed).*"
+)
+"""Components for hardware and file systems that the lab's machines have not."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,39 @@ def stock_components(apt: AptRoot, inside: Initrd) -> dict[str, Stanza]:
 
 
 def small_components(apt: AptRoot, inside: Initrd) -> dict[str, Stanza]:
-    """Debian's own share of the small installer. LabProblem if the index hasn't got the kernel's modules."""
+    """Debian's own share of the small installer: modules that this release's kernel has built in are not in its index."""
     names = [*STOCK, *(f"{module}-modules-{inside.kernel}-di" for module in MODULES)]
-    missing = [name for name in names if name not in apt.udebs]
-    if missing:
-        raise LabProblem(f"the release's index has no {', '.join(missing)}")
-    return {name: apt.udebs[name] for name in names}
+    return {name: apt.udebs[name] for name in names if name in apt.udebs}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which installer this mirror allows, and what of it comes from where.
+
+    ``stock``: Debian's own over the untouched index. ``mended``: Debian's own, where `rebuild` (names) are built here and `dropped` is
+    left out. ``small``: Debian's `keep` and the lab's stand-ins.
+    """
+
+    kind: Literal["stock", "mended", "small"]
+    keep: Mapping[str, Stanza]
+    rebuild: frozenset[str] = frozenset()
+    dropped: frozenset[str] = frozenset()
+
+
+def choose(stock: Mapping[str, Stanza], small: Mapping[str, Stanza], absent: Set[str], rebuildable: Set[str]) -> Choice:
+    """The best of the three. `absent`: file names that the mirror lacks. LabProblem when even the small one can't be had."""
+    lacking = {name for name, stanza in stock.items() if stanza.filename in absent}
+    if not lacking:
+        return Choice("stock", stock)
+    spare = {name for name in lacking if SPARE.fullmatch(name)}
+    if lacking <= spare | rebuildable:
+        spare |= stock.keys() & {"partman-jfs", "partman-xfs"}
+        kept = {name: stanza for name, stanza in stock.items() if name not in lacking | spare}
+        return Choice("mended", kept, frozenset(lacking - spare), frozenset(spare))
+    needed = [name for name, stanza in small.items() if stanza.filename in absent]
+    if needed:
+        raise LabProblem(f"the mirror lacks even {', '.join(needed)}: no installer can run from it")
+    return Choice("small", small)
 
 
 def target_packages(apt: AptRoot) -> list[Stanza]:

@@ -25,7 +25,7 @@ INSTALLING = Stage(
     "installing",
     "the base system is being unpacked",
     lambda event: event["kind"] == "install.progress" and event["data"].get("percent", 0) >= 28,
-    40 * MINUTE,
+    60 * MINUTE,
 )
 STAGES = (*TO_THE_INSTALLER, STARTED, INSTALLING, INSTALLED, BOOTED)
 assert set(ALL) <= set(STAGES)

@@ -145,8 +145,6 @@ class Engine:
         assignments = {boot.kind: self._inventory.assignment(install.node_id, boot) for boot in boots}
         assign = {kind: assignment.store for kind, assignment in assignments.items()}
         entries = await self._write_unless_ended(install, partial(journal.unpark, install_id=install_id, assign=assign))
-        if install.state != "parked":
-            raise Conflict(f"Install {install_id} is {install.state} already")
         assignments[journal.last_boot(entries)].show()
         install.state, install.reason = "running", ""
         self._record(install, "install.retried", "Goes on where it was parked")

@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from pxed.errors import Conflict, StorageUnavailable
-from pxed.node.model import SILENT, Boot
+from pxed.node.model import SILENT, Boot, Event
 from pxed.store import schema
 from pxed.testing import NOON, MemoryAppliance, result_of, walk
 from pxed.workflow.install import Install
@@ -126,6 +126,26 @@ def test_stopping_is_not_a_cancel_and_writes_nothing() -> None:
     assert appliance.clock.getDelayedCalls() == []
     appliance.clock.advance(10 * HOUR)
     assert (state_of(appliance, install), journal_of(appliance, install), boot_of(appliance)) == ("running", journal, boot)
+
+
+def test_a_step_that_is_on_its_way_when_pxed_stops_is_committed_and_nothing_follows_it(logged: Any) -> None:
+    appliance = MemoryAppliance(BOOK)
+    install = result_of(appliance.arm(MAC, "plain"))
+    say(appliance, install, "started")
+
+    def hold(event: Event) -> None:
+        if event.kind == "notification":
+            appliance.store.held = []
+
+    stop_holding = appliance.timeline.subscribe(hold)
+    say(appliance, install, "installed")
+    stop_holding()
+    result_of(appliance.engine.stop())
+    appliance.store.release()
+    assert kinds(appliance)[-2:] == ["notification", "install.progress"]
+    assert [step for _, step, _ in journal_of(appliance, install)] == ["boot", "notification", "notification"]
+    assert journal_of(appliance, install)[2][2]["ok"]["phase"] == "installed"
+    assert boot_of(appliance.restart()) == Boot("disk", install.id)
 
 
 def test_a_recipe_with_a_finally_writes_no_row_when_pxed_stops() -> None:

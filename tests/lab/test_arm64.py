@@ -13,7 +13,7 @@ from tests.lab.journey import OFFER, PROFILE, Journey
 from tests.lab.machine import Firmware, Machine
 from tests.lab.scene import Scene
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 SECURE = "52:54:00:77:ff:02"
 CONFIG = f"""

@@ -14,7 +14,7 @@ from tests.lab.machine import Firmware, Machine
 from tests.lab.network import APPLIANCE, DHCP_SERVER
 from tests.lab.scene import Scene
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 UNSIGNED = "52:54:00:77:ff:01"
 CONFIG = f"""

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from pxed.errors import ConfigError, PxedError, StorageUnavailable
@@ -84,11 +84,6 @@ def unavailable(error: BaseException) -> StorageUnavailable:
         return StorageUnavailable(str(error))
     words = getattr(error, "orig", None) or (error if isinstance(error, sqlite3.Error) else type(error).__name__)
     return StorageUnavailable(f"The database did not take it: {words}")
-
-
-def refuses(error: BaseException) -> bool:
-    """Whether a constraint said no (a unique name taken, a second running install)."""
-    return isinstance(error, IntegrityError)
 
 
 def _engine(url: str, *, in_memory: bool) -> Engine:

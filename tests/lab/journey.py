@@ -32,7 +32,7 @@ def _file(part: str) -> Callable[[Event], bool]:
 
 @dataclass(frozen=True)
 class Stage:
-    """`within`: seconds that it may take after the stage before, on a slow host without KVM whose cores are busy. `text` completes "at this point ..."."""
+    """`within`: seconds that it may take after the stage before, on a busy host without KVM. `text` completes "at this point ..."."""
 
     name: str
     text: str

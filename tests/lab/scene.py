@@ -83,9 +83,8 @@ class Scene:
     def machine(self, firmware: Firmware, *, name: str = "", disk: Path | None = None) -> Machine:
         """A new machine, switched off. Its MAC address is locally administered and unique in the scene; its name too, unless given."""
         number = len(self.machines) + 1
-        made = Machine(
-            self.network, self.folder, firmware=firmware, mac=f"52:54:00:77:00:{number:02x}", name=f"{firmware}{number}", disk=disk
-        )
+        mac, name = f"52:54:00:77:00:{number:02x}", name or f"{firmware}{number}"
+        made = Machine(self.network, self.folder, firmware=firmware, mac=mac, name=name, disk=disk)
         self.machines.append(made)
         return made
 

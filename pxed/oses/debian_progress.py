@@ -39,9 +39,8 @@ _PACKAGES: tuple[tuple[str, re.Pattern[str], int, str], ...] = (
     ("grub-installer", re.compile(r"."), 84, "Installing the boot loader"),
 )
 
-_SELECTED = re.compile(r"(?:INFO: )?Menu item '([a-z0-9-]+)' selected")
-_FAILED = re.compile(r"(?:\(process:\d+\): )?(?:WARNING \*\*: )?(?:Configuring|Menu item) '([a-z0-9-]+)' failed")
-_PREFIX = re.compile(r"\(process:\d+\): ")
+_SELECTED = re.compile(r"Menu item '([a-z0-9-]+)' selected")
+_FAILED = re.compile(r"(?:Configuring|Menu item) '([a-z0-9-]+)' failed")
 
 
 def progress(program: str, message: str) -> tuple[int, str] | None:
@@ -50,7 +49,7 @@ def progress(program: str, message: str) -> tuple[int, str] | None:
     `program` is the syslog tag without its process id. A failed step keeps the percentage of that step: the installer then waits at its
     console, and the text says so.
     """
-    words = _PREFIX.sub("", message.strip())
+    words = message.strip()
     if program == "main-menu":
         failed = _FAILED.search(words)
         if failed:

@@ -62,7 +62,9 @@ def python(tmp_path: Path) -> Path:
 
 def test_plugin_is_visible_from_a_plain_checkout(checkout: Path, tmp_path: Path, python: Path) -> None:
     assert "seen" in run(python, "-c", ASK, cwd=checkout, PYTHONDONTWRITEBYTECODE="1")
-    assert "pxed" in run(python, "-m", "twisted", "--help", cwd=checkout) or "pxed" in run(python, "-m", "twisted", "--help-plugins", cwd=checkout)
+    assert "pxed" in run(python, "-m", "twisted", "--help", cwd=checkout) or "pxed" in run(
+        python, "-m", "twisted", "--help-plugins", cwd=checkout
+    )
 
 
 @pytest.mark.slow

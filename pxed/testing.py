@@ -27,7 +27,7 @@ from pxed.node.inventory import Inventory
 from pxed.node.timeline import Timeline
 from pxed.store import Store
 from pxed.store.batch import Job
-from pxed.store.database import Database
+from pxed.store.database import Database, engine_for
 from pxed.store.writer import commit_or_fail
 from pxed.workflow.engine import Engine
 from pxed.workflow.install import Install
@@ -106,21 +106,24 @@ class MemoryStore(Store):
 
 
 def _migrated(url: str) -> Database:
-    database = Database(url)
-    if not database.in_memory:
+    if url != "sqlite://":
+        database = Database(url)
         database.upgrade()
         return database
+    _shared.setdefault("engine", engine_for(url))
+    database = Database(url, engine=_shared["engine"])
     raw: Any = database.connection().connection.dbapi_connection
-    if _EMPTY:
-        raw.deserialize(_EMPTY[0])
+    if "empty" in _shared:
+        raw.deserialize(_shared["empty"])
     else:
         database.upgrade()
-        _EMPTY.append(raw.serialize())
+        _shared["empty"] = raw.serialize()
     return database
 
 
-_EMPTY: list[bytes] = []
-"""A database in memory after its migrations, because those take a hundred times as long as a copy of it."""
+_shared: dict[str, Any] = {}
+"""What stores in memory have in common, because making it takes longer than most tests: ``engine`` with the statements it has compiled,
+``empty``, the bytes of a database after its migrations."""
 
 
 def memory_timeline(clock: Clock | None = None) -> Timeline:

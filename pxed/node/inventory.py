@@ -106,7 +106,7 @@ class Inventory:
         node.last_seen = self._now()
         changed = False
         for name, value in (("arch", arch), ("vendor_class", vendor_class), ("uuid", uuid), ("interface", interface)):
-            if value is not None:
+            if value is not None and getattr(node, name) != value:
                 said = printable(value)[:_LONGEST] if isinstance(value, str) else value
                 if getattr(node, name) != said:
                     setattr(node, name, said)

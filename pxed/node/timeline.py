@@ -29,6 +29,7 @@ QUEUE = 8192
 """Events that may wait for the store; those of an install may use as much again."""
 JUMP = 100_000
 """Ids skipped at a restart: more than can have been told and not stored."""
+_PLAIN = frozenset({str, int, bool, type(None)})
 ORPHANS_EVERY = 10_000
 """Events between two searches for events of forgotten nodes."""
 
@@ -164,6 +165,8 @@ class Timeline:
 
 def printable(text: str) -> str:
     """`text` as every database takes it: no NUL, nothing that UTF-8 can't say (a node's bytes may have become lone surrogates)."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.replace("\0", " ").encode("utf-8", "replace").decode()
 
 
@@ -171,5 +174,7 @@ def _json(data: dict[str, Any] | None) -> dict[str, Any]:
     """`data` as JSON can say it; what it can't is told as text."""
     if not data:
         return {}
+    if all(type(value) in _PLAIN for value in data.values()):
+        return dict(data)
     plain: dict[str, Any] = json.loads(json.dumps(data, default=str))
     return plain

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from sqlalchemy import Connection, Engine, StaticPool, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.pool import NullPool
@@ -23,13 +23,13 @@ _OUR_DISK = (OperationalError, InterfaceError, InternalError)
 
 
 class Database:
-    """Opens, upgrades, and opens again after a failure. Blocking: one thread only uses it."""
+    """Opens, upgrades, and opens again after a failure. Blocking: one thread only uses it. `engine`: one of `engine_for(url)`."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, engine: Engine | None = None) -> None:
         try:
             self._url = make_url(url)
             self.in_memory = self._url.get_backend_name() == "sqlite" and self._url.database in (None, "", ":memory:")
-            self._engine = _engine(url, in_memory=self.in_memory)
+            self._engine = engine or engine_for(url)
         except (ArgumentError, ImportError) as error:
             raise ConfigError(f"is not the URL of a database pxed can use: {error}", key="database") from error
         self.name = self._url.database or "the database in memory"
@@ -86,10 +86,11 @@ def unavailable(error: BaseException) -> StorageUnavailable:
     return StorageUnavailable(f"The database did not take it: {words}")
 
 
-def _engine(url: str, *, in_memory: bool) -> Engine:
-    if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, poolclass=NullPool, hide_parameters=True)
-    engine = create_engine(url, poolclass=StaticPool if in_memory else NullPool, hide_parameters=True)
+def engine_for(url: str) -> Engine:
+    """What makes connections to `url`, each set up as above. Two connections to ``sqlite://`` are two databases."""
+    engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
+    if engine.dialect.name != "sqlite":
+        return engine
 
     @event.listens_for(engine, "connect")
     def connected(dbapi_connection: Any, _record: Any) -> None:

@@ -81,9 +81,15 @@ def test_text_for_an_ipxe_screen_never_expands_runs_or_breaks_the_line(value: st
     assert escape.ipxe(shown) == shown
 
 
-@given(
-    st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=8,
 )
+
+
+@settings(max_examples=25, deadline=None)
+@given(JSON)
 def test_json_reads_back_and_cannot_end_the_xml_or_html_around_it(value: object) -> None:
     text = escape.json_value(value)
     assert json.loads(text) == value

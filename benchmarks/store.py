@@ -1,6 +1,6 @@
 """Operations per second: pxed's dedicated writer beside `twisted.enterprise.adbapi` (5 threads, and 1) on the same disk.
 
-    python benchmarks/store.py [--rounds 5] [--operations 2000] [--directory DIR]
+    python -m benchmarks.store [--rounds 5] [--operations 2000] [--directory DIR]
 
 One operation inserts an event and updates a setting, SQLite WAL with synchronous=FULL, with 1 and with 64 operations waiting at any
 time. The peers take turns in every round; the last lines are medians and ratios.

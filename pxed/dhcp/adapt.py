@@ -10,15 +10,17 @@ in vain is reported once, because then only the site's own DHCP server can help 
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pxed.dhcp.client import ClientClass
 
 PATIENCE = 4
 SAME_EXCHANGE = 10.0
 """A DISCOVER with another xid but this soon (s) is a repetition all the same: some ROMs count xid up."""
-_MOST = 8192
+_MOST = 65536
 _MOST_CLASSES = 8
 _STAGE = {"ipxe": 1, "ipxe-http": 2}
 """Stages of one boot: firmware, an iPXE that needs another one, an iPXE that fetches its profile."""
@@ -40,8 +42,7 @@ class _Attempt:
     reported: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(NamedTuple):
     """`shape`: the name of the shape to offer now. `fresh`: a new exchange. `changed`: another shape than last time; `gave_up`: every
     shape was in vain, said once."""
 
@@ -52,11 +53,11 @@ class Advice:
 
 
 class Adaptation:
-    """Memory of what each client follows; newest 8192 MAC addresses."""
+    """Memory of what each client follows; newest 65536 MAC addresses."""
 
     def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
-        self._clients: dict[str, dict[tuple[str, str], _Attempt]] = {}
+        self._clients: OrderedDict[str, dict[tuple[str, str], _Attempt]] = OrderedDict()
 
     def advise(self, mac: str, vendor_class: str, kind: ClientClass, xid: int, shapes: Sequence[str]) -> Advice:
         """Which of `shapes` (usual one first) to offer to this DISCOVER. Call once for each that is going to be answered."""
@@ -64,7 +65,7 @@ class Adaptation:
         attempts = self._clients.get(mac)
         if attempts is None:
             if len(self._clients) >= _MOST:
-                del self._clients[next(iter(self._clients))]
+                self._clients.popitem(last=False)
             attempts = self._clients[mac] = {}
         attempt = attempts.get((vendor_class, kind))
         if attempt is None:
@@ -98,6 +99,8 @@ class Adaptation:
     @staticmethod
     def _runs(attempts: dict[tuple[str, str], _Attempt], kind: ClientClass) -> None:
         """A client of `kind` asks, so the program that this MAC was offered at an earlier stage has been followed."""
+        if len(attempts) == 1:
+            return
         for (_, other), attempt in attempts.items():
             if _STAGE.get(other, 0) < _STAGE.get(kind, 0):
                 _worked(attempt)

@@ -7,6 +7,7 @@ and what is left by its architecture. Sources: RFC 3004, RFC 4578, PXE 2.1, UEFI
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from pxed.dhcp import options as opt
@@ -21,7 +22,7 @@ _PI_OUIS = tuple(bytes.fromhex(oui) for oui in ("b827eb", "dca632", "e45f01", "d
 _EBC_HTTP = 17
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Client:
     """Who asks: `kind` is its row in `SHAPES`, `arch` the option 93 code that was taken, `notes` what is odd about it, for the log."""
 
@@ -39,33 +40,44 @@ class Silence(NamedTuple):
     client: Client | None = None
 
 
+_NO_VENDOR_CLASS = Silence("not-pxe", "no option 60")
+
+
 def classify(packet: Packet) -> Client | Silence:
     """Which kind of boot client sent this? `Silence` when it is none, or one that nothing can be offered to."""
-    given = packet.options
-    vendor = given.get(opt.VENDOR_CLASS, b"")
+    get = packet.options.get
+    vendor = get(opt.VENDOR_CLASS)
+    if vendor is None:
+        return _NO_VENDOR_CLASS
+    client = _by_options(vendor, get(opt.CLIENT_ARCHITECTURE), get(opt.USER_CLASS), get(opt.IPXE))
+    if isinstance(client, Client) and client.kind in ("bios", "uefi") and _is_raspberry_pi(packet, client.arch):
+        return Client("raspberry-pi", client.arch, None, client.notes)
+    return client
+
+
+@lru_cache(maxsize=1024)
+def _by_options(vendor: bytes, codes: bytes | None, user: bytes | None, features: bytes | None) -> Client | Silence:
+    """The class by options 60, 93, 77 and 175. Machines of one model send the same, so most answers are remembered ones."""
     http = vendor.startswith(_HTTP)
     if not http and not vendor.startswith(_PXE):
-        return Silence("not-pxe", f"option 60 is {opt.printable(vendor)!r}" if vendor else "no option 60")
+        return Silence("not-pxe", f"option 60 is {opt.printable(vendor)!r}")
     try:
-        codes = opt.architectures(given[opt.CLIENT_ARCHITECTURE]) if opt.CLIENT_ARCHITECTURE in given else ()
+        architectures = opt.architectures(codes) if codes is not None else ()
     except MalformedPacket as bad:
         return Silence("malformed-" + bad.reason, str(bad))
-    arch = next((code for code in codes if code in ARCHITECTURES or code == _EBC_HTTP), None)
+    arch = next((code for code in architectures if code in ARCHITECTURES or code == _EBC_HTTP), None)
     notes = _oddities(vendor, arch, http)
-    if http:
-        kind: ClientClass = "http-boot"
-    else:
-        user = opt.user_classes(given[opt.USER_CLASS]) if opt.USER_CLASS in given else ()
-        ipxe = opt.ipxe_features(given.get(opt.IPXE, b"")) if user else opt.NO_FEATURES
-        if _OWN_CLASS in user or (b"iPXE" in user and ipxe.boots_from_http):
+    if not http and user is not None:
+        classes = opt.user_classes(user)
+        ipxe = opt.ipxe_features(features or b"")
+        if _OWN_CLASS in classes or (b"iPXE" in classes and ipxe.boots_from_http):
             return Client("ipxe-http", arch, ipxe.version or "", notes)
-        if b"iPXE" in user and arch is not None:
+        if b"iPXE" in classes and arch is not None:
             return Client("ipxe", arch, ipxe.version or "", notes)
-        kind = "raspberry-pi" if _is_raspberry_pi(packet, arch) else "bios" if arch == 0 else "uefi"
     if arch is None:
-        what = f"client architecture {codes[0]} (option 93)" if codes else "no client architecture (option 93)"
+        what = f"client architecture {architectures[0]} (option 93)" if architectures else "no client architecture (option 93)"
         return Silence("architecture", f"{what}: nothing to offer")
-    return Client(kind, arch, None, notes)
+    return Client("http-boot" if http else "bios" if arch == 0 else "uefi", arch, None, notes)
 
 
 def _is_raspberry_pi(packet: Packet, arch: int | None) -> bool:

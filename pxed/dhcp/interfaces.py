@@ -56,6 +56,7 @@ class Interface:
     subnets: tuple[Subnet, ...]
     _ranges: tuple[tuple[int, int], ...] = field(init=False, repr=False)
     broadcasts: frozenset[bytes] = field(init=False, repr=False)
+    addresses: tuple[bytes, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         ranges = []
@@ -65,10 +66,7 @@ class Interface:
         object.__setattr__(self, "_ranges", tuple(ranges))
         ends = (high.to_bytes(4, "big") for (_, high), subnet in zip(ranges, self.subnets, strict=True) if subnet.prefix < 31)
         object.__setattr__(self, "broadcasts", frozenset(ends))
-
-    @property
-    def addresses(self) -> tuple[bytes, ...]:
-        return tuple(subnet.address for subnet in self.subnets)
+        object.__setattr__(self, "addresses", tuple(subnet.address for subnet in self.subnets))
 
     def reaches(self, address: bytes) -> bool:
         """Whether `address` (4 bytes) is a host's in one of the subnets: inside it, not its broadcast address."""

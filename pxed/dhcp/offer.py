@@ -64,6 +64,20 @@ class Programs(Protocol):
     def pick(self, arch: int, *, prefer: str | None = None) -> BootProgramPath | None: ...
 
 
+class Picked:
+    """`Programs` that remembers its answers; for as long as the catalogue is the same one."""
+
+    def __init__(self, programs: Programs) -> None:
+        self._programs = programs
+        self._picked: dict[tuple[int, str | None], BootProgramPath | None] = {}
+
+    def pick(self, arch: int, *, prefer: str | None = None) -> BootProgramPath | None:
+        key = (arch, prefer)
+        if key not in self._picked:
+            self._picked[key] = self._programs.pick(arch, prefer=prefer)
+        return self._picked[key]
+
+
 class Link(Protocol):
     """The part of `pxed.dhcp.interfaces.Interface` that an offer asks."""
 
@@ -153,14 +167,12 @@ def decide(
     return _compose(packet, arrival, policy, client, treatment, shape, OFFER, destination)
 
 
+_BY_NAME: dict[tuple[ClientClass, str | None], Shape] = {(kind, shape.name): shape for kind, its in SHAPES.items() for shape in its}
+
+
 def shape_of(kind: ClientClass, name: str | None) -> Shape:
     """The shape called `name` of that class, its usual one when `name` is None or none of its own."""
-    shapes = SHAPES[kind]
-    if name is not None:
-        for shape in shapes:
-            if shape.name == name:
-                return shape
-    return shapes[0]
+    return _BY_NAME.get((kind, name)) or SHAPES[kind][0]
 
 
 def _not_ours(packet: Packet, arrival: Arrival) -> Silence | None:
@@ -245,14 +257,12 @@ def _compose(
     if isinstance(file, Silence):
         return file
     given = packet.options
-    optional = []
+    optional: tuple[tuple[int, bytes], ...] = ()
     if shape.vendor is not None:
-        optional.append((opt.VENDOR_SPECIFIC, shape.vendor))
+        optional = ((opt.VENDOR_SPECIFIC, shape.vendor),)
     if client.kind == "raspberry-pi":
-        optional.append((opt.TFTP_SERVER_NAME, server.encode()))
+        optional += ((opt.TFTP_SERVER_NAME, server.encode()),)
     guid = given.get(opt.CLIENT_GUID)
-    if guid is not None and opt.is_echoable_guid(guid):
-        optional.append((opt.CLIENT_GUID, guid))
     data = build(
         packet,
         message,
@@ -261,6 +271,7 @@ def _compose(
         file=file.encode(),
         sname=server.encode(),
         optional=optional,
+        guid=guid if opt.is_echoable_guid(guid) else None,
         relay=given.get(opt.RELAY_INFORMATION),
         ciaddr=packet.ciaddr if message == ACK else _NO_ADDRESS,
         broadcast=destination[0] == _ANYWHERE or arrival.port != PXE_PORT,

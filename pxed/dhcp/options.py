@@ -7,7 +7,6 @@ read can't be served (`MalformedPacket`). Everything else has a harmless reading
 from __future__ import annotations
 
 import struct
-import uuid
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -97,12 +96,11 @@ def is_echoable_guid(value: bytes | None) -> bool:
     return value is not None and len(value) == 17 and value[0] == 0
 
 
-@lru_cache(maxsize=512)
 def client_uuid(value: bytes) -> str | None:
     """Option 97 > the UUID as `dmidecode` shows it (SMBIOS order: first three fields little-endian). None if zero, ones or malformed."""
-    if not is_echoable_guid(value) or value[1:] in (bytes(16), b"\xff" * 16):
+    if len(value) != 17 or value[0] or value[1:] in (bytes(16), b"\xff" * 16):
         return None
-    return str(uuid.UUID(bytes_le=value[1:]))
+    return f"{value[4:0:-1].hex()}-{value[6:4:-1].hex()}-{value[8:6:-1].hex()}-{value[9:11].hex()}-{value[11:].hex()}"
 
 
 def vendor_class_architecture(value: bytes) -> int | None:

@@ -12,8 +12,8 @@ The file's own rules:
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 DISCOVER, OFFER, REQUEST, DECLINE, ACK, NAK, RELEASE, INFORM = range(1, 9)
 """Values of option 53 (RFC 2132 section 9.6). A BOOTP packet, which has no option 53, has `message` 0."""
@@ -32,6 +32,7 @@ LARGEST_REPLY = 1472
 
 _IP_AND_UDP = 28
 _HEADER = struct.Struct("!BBBBIHH4s4s4s4s16s64s128s4s")
+_REPLY_HEADER = struct.Struct("!BBBBIHH4s4s4s4s16s")
 _HEADER_SIZE = _HEADER.size
 _COOKIE = b"\x63\x82\x53\x63"
 _NO_ADDRESS = bytes(4)
@@ -148,42 +149,56 @@ def build(
     vendor_class: bytes,
     file: bytes = b"",
     sname: bytes = b"",
-    optional: Sequence[tuple[int, bytes]] = (),
+    optional: tuple[tuple[int, bytes], ...] = (),
+    guid: bytes | None = None,
     relay: bytes | None = None,
     ciaddr: bytes = _NO_ADDRESS,
     broadcast: bool = True,
 ) -> bytes:
     """The bytes of an OFFER or ACK to `request`: yiaddr 0, siaddr and option 54 = `server` (4 bytes); `broadcast` sets that flag.
 
-    `file` longer than 127 bytes goes into option 67 with its NUL (at most 254 bytes before it: ValueError). `optional` is in order of
-    importance: what does not fit the client's limit is left out from its end, then `relay` (option 82, RFC 3046 section 2.2).
+    `file` longer than 127 bytes goes into option 67 with its NUL (at most 254 bytes before it: ValueError). What does not fit the client's
+    limit is left out: first `guid` (option 97), then `optional` from its end, then `relay` (option 82, RFC 3046 section 2.2).
     """
+    flags = request.flags | BROADCAST_FLAG if broadcast else request.flags
+    header = _REPLY_HEADER.pack(
+        BOOTREPLY, request.htype, request.hlen, 0, request.xid, 0, flags, ciaddr, _NO_ADDRESS, server, request.giaddr, request.chaddr
+    )
+    echo = b"a" + bytes((len(guid),)) + guid if guid is not None else b""
+    last = _relay_option(relay) if relay is not None else b""
+    reply = header + _common(message, server, vendor_class, file, sname, optional) + echo + last + _END
+    if len(reply) > SMALLEST_MAXIMUM - _IP_AND_UDP and len(reply) > (limit := payload_limit(request)):
+        reply = _fitting(header, (message, server, vendor_class, file, sname), optional, last, limit)
+    return reply.ljust(MINIMUM_REPLY, b"\0")
+
+
+@lru_cache(maxsize=1024)
+def _common(message: int, server: bytes, vendor_class: bytes, file: bytes, sname: bytes, optional: tuple[tuple[int, bytes], ...]) -> bytes:
+    """From `sname` on, all that two clients of one kind are told alike: `sname`, `file`, cookie, options up to those of the client."""
     options = [b"\x35\x01", bytes((message,)), b"\x36\x04", server, b"\x3c", bytes((len(vendor_class),)), vendor_class]
     if len(file) > 127:
         if len(file) > 254:
             raise ValueError(f"a boot file name of {len(file)} bytes fits no DHCP packet")
         options += (b"\x43", bytes((len(file) + 1,)), file, b"\0")
         file = b""
-    room = payload_limit(request) - _HEADER_SIZE - 1 - sum(map(len, options))
-    if relay is not None:
-        relay_room = len(relay) + 2 * max(1, -(-len(relay) // 255))
-        if relay_room > room:
-            relay = None
-        else:
-            room -= relay_room
     for code, value in optional:
-        room -= len(value) + 2
-        if room < 0:
-            break
         options += (bytes((code, len(value))), value)
-    if relay is not None:
-        for at in range(0, max(1, len(relay)), 255):
-            piece = relay[at : at + 255]
-            options += (bytes((82, len(piece))), piece)
-    options.append(_END)
-    flags = request.flags | BROADCAST_FLAG if broadcast else request.flags
-    header = _HEADER.pack(
-        BOOTREPLY, request.htype, request.hlen, 0, request.xid, 0, flags,
-        ciaddr, _NO_ADDRESS, server, request.giaddr, request.chaddr, sname[:63], file, _COOKIE,
-    )  # fmt: skip
-    return (header + b"".join(options)).ljust(MINIMUM_REPLY, b"\0")
+    return sname[:63].ljust(64, b"\0") + file.ljust(128, b"\0") + _COOKIE + b"".join(options)
+
+
+def _relay_option(relay: bytes) -> bytes:
+    """Option 82, split as RFC 3396 says when it was joined out of several."""
+    pieces = (relay[at : at + 255] for at in range(0, max(1, len(relay)), 255))
+    return b"".join(bytes((82, len(piece))) + piece for piece in pieces)
+
+
+def _fitting(
+    header: bytes, told: tuple[int, bytes, bytes, bytes, bytes], optional: tuple[tuple[int, bytes], ...], last: bytes, limit: int
+) -> bytes:
+    """The most important part of a reply that keeps within `limit` bytes."""
+    for relay in (last, b""):
+        for kept in range(len(optional), -1, -1):
+            reply = header + _common(*told, optional[:kept]) + relay + _END
+            if len(reply) <= limit:
+                return reply
+    return reply

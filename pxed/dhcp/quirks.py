@@ -58,14 +58,17 @@ class Quirk(BaseModel):
             raise ValueError("has no consequence: at least one of boot_program, shape, blksize_max")
         return self
 
+    def may_match(self, vendor_class: str, arch: int | None) -> bool:
+        """Whether a client of that vendor class and architecture can match at all."""
+        return (not self.vendor_class or vendor_class.startswith(self.vendor_class)) and (not self.arch or arch in self.arch)
+
     def matches(self, mac: str, vendor_class: str, uuid: str, product: str, arch: int | None) -> bool:
         """All that it names, by beginning. `mac` and `uuid` lower case; "" for what is not known."""
         return (
-            (not self.mac or mac.startswith(self.mac))
-            and (not self.vendor_class or vendor_class.startswith(self.vendor_class))
+            self.may_match(vendor_class, arch)
+            and (not self.mac or mac.startswith(self.mac))
             and (not self.uuid or uuid.startswith(self.uuid))
             and (not self.product or product.startswith(self.product))
-            and (not self.arch or arch in self.arch)
         )
 
 
@@ -87,29 +90,42 @@ class Quirks:
 
     def __init__(self, quirks: Iterable[Quirk]) -> None:
         self.all = tuple(quirks)
+        self._likely: dict[tuple[str, int | None], tuple[Quirk, ...]] = {}
         self._found: dict[tuple[str, str, str, str, int | None], Special] = {}
 
     def of(self, mac: str, *, vendor_class: str = "", uuid: str = "", product: str = "", arch: int | None = None) -> Special:
-        """What is special about a client. Remembers its answers: costs a dictionary look-up from the second packet on."""
+        """What is special about a client. Remembers its answers: costs a dictionary look-up or two from the second packet on."""
+        kind = (vendor_class, arch)
+        likely = self._likely.get(kind)
+        if likely is None:
+            likely = tuple(quirk for quirk in self.all if quirk.may_match(vendor_class, arch))
+            _remember(self._likely, kind, likely)
+        if not likely:
+            return NOTHING_SPECIAL
         key = (mac, vendor_class, uuid, product, arch)
         found = self._found.get(key)
         if found is None:
-            found = self._look(key)
-            if len(self._found) >= _REMEMBERED:
-                self._found.clear()
-            self._found[key] = found
+            found = _joined([quirk for quirk in likely if quirk.matches(*key)])
+            _remember(self._found, key, found)
         return found
 
-    def _look(self, key: tuple[str, str, str, str, int | None]) -> Special:
-        matching = [quirk for quirk in self.all if quirk.matches(*key)]
-        if not matching:
-            return NOTHING_SPECIAL
-        return Special(
-            next((quirk.boot_program for quirk in matching if quirk.boot_program is not None), None),
-            next((quirk.shape for quirk in matching if quirk.shape is not None), None),
-            next((quirk.blksize_max for quirk in matching if quirk.blksize_max is not None), None),
-            tuple(quirk.name for quirk in matching),
-        )
+
+def _remember(memory: dict[Any, Any], key: Any, value: Any) -> None:
+    if len(memory) >= _REMEMBERED:
+        memory.clear()
+    memory[key] = value
+
+
+def _joined(matching: list[Quirk]) -> Special:
+    """For each consequence the first table that has it."""
+    if not matching:
+        return NOTHING_SPECIAL
+    return Special(
+        next((quirk.boot_program for quirk in matching if quirk.boot_program is not None), None),
+        next((quirk.shape for quirk in matching if quirk.shape is not None), None),
+        next((quirk.blksize_max for quirk in matching if quirk.blksize_max is not None), None),
+        tuple(quirk.name for quirk in matching),
+    )
 
 
 def load(operators: Iterable[Mapping[str, Any]] = ()) -> Quirks:

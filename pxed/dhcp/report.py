@@ -1,11 +1,13 @@
 """What people read of the DHCP door: counters of everything, one event and one log line for each step of an exchange.
 
-Firmware repeats itself: a retransmit (same xid) is answered but not told again, and the same silence is told once a minute.
+Firmware repeats itself: a retransmit (same xid) is answered but not told again, and the same silence is told once a minute. A flood must
+not become a flood of rows and lines: beyond `EVENTS` a second (a storm of thousands of nodes keeps below that) answers are given and
+counted, and told in one sentence when it is over; the log stops at `LINES` a second.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,16 +15,42 @@ from twisted.logger import Logger
 
 from pxed.dhcp.client import Client, Silence
 from pxed.dhcp.offer import Reply
-from pxed.dhcp.packet import OFFER, Packet
+from pxed.dhcp.packet import OFFER, MalformedPacket
 from pxed.node.identity import architecture_name
 from pxed.node.model import Node
 from pxed.node.siteserver import Piece
 from pxed.node.timeline import Timeline
 
-_REMEMBERED = 16384
+EVENTS, LINES = 1000, 100
+"""The most a second that are told one by one, after a burst of as many."""
+
+_REMEMBERED = 65536
 _SILENCE_TOLD_AGAIN = 60.0
 _FAULTS = frozenset({"no-program", "hardware"})
 """Reasons of silence that the operator should mend."""
+
+
+class Allowance:
+    """So many a second, and as many at once after a pause (a token bucket). `seconds` is a monotonic clock."""
+
+    def __init__(self, rate: int, seconds: Callable[[], float]) -> None:
+        self._rate = rate
+        self._seconds = seconds
+        self._left = float(rate)
+        self._at = seconds()
+        self.refused = 0
+
+    def take(self) -> bool:
+        """Whether one more may be; counts `refused` if not."""
+        if self._left < 1.0:
+            at = self._seconds()
+            self._left = min(float(self._rate), self._left + (at - self._at) * self._rate)
+            self._at = at
+            if self._left < 1.0:
+                self.refused += 1
+                return False
+        self._left -= 1.0
+        return True
 
 
 class Report:
@@ -34,14 +62,16 @@ class Report:
         self._timeline = timeline
         self._seconds = seconds
         self.counters: Counter[str] = Counter()
-        self._told: dict[tuple[str, int], tuple[int, str, float]] = {}
+        self._told: OrderedDict[tuple[str, int], tuple[int, str, float]] = OrderedDict()
         self._warned: set[str] = set()
+        self._events = Allowance(EVENTS, seconds)
+        self._lines = Allowance(LINES, seconds)
 
-    def answered(self, packet: Packet, mac: str, interface: str, node: Node | None, reply: Reply) -> None:
+    def answered(self, xid: int, mac: str, interface: str, node: Node | None, reply: Reply) -> None:
         """An OFFER or ACK went out."""
         offer = reply.message == OFFER
         self.counters["offer" if offer else "ack"] += 1
-        if node is None or not self._is_news(mac, reply.message, packet.xid, reply.file or reply.shape, 0.0):
+        if node is None or not self._is_news(mac, reply.message, xid, reply.file or reply.shape, 0.0) or not self._events.take():
             return
         client = reply.client
         what = reply.file or "a boot server, this one, on port 4011"
@@ -49,25 +79,27 @@ class Report:
         text = f"{node.label} ({_who(client)}) {did} {what}"
         for note in client.notes:
             text += f"; {note}"
-        data = {"xid": f"{packet.xid:08x}", "file": reply.file, "shape": reply.shape, "class": client.kind, "interface": interface}
-        self._timeline.record("dhcp.offer" if offer else "dhcp.ack", text, node=node.id, install=node.boot.install, data=data)
-        self.log.info("{text}", text=text, node=node.id, xid=packet.xid)
+        data = {"xid": f"{xid:08x}", "file": reply.file, "shape": reply.shape, "class": client.kind, "interface": interface}
+        self._tell("dhcp.offer" if offer else "dhcp.ack", text, node, data)
 
-    def silent(self, packet: Packet, mac: str, node: Node | None, silence: Silence) -> None:
+    def silent(self, xid: int, mac: str, node: Node | None, silence: Silence) -> None:
         """No answer. Told when a network boot client asked, once a minute at most for the same reason."""
         self.counters[silence.reason] += 1
-        if node is None or not self._is_news(mac, 0, packet.xid, silence.reason, _SILENCE_TOLD_AGAIN):
+        if node is None or not self._is_news(mac, 0, xid, silence.reason, _SILENCE_TOLD_AGAIN) or not self._events.take():
             return
         text = f"{node.label} asked to boot from the network and got no answer: {silence.text}"
-        kind = "dhcp.problem" if silence.reason in _FAULTS else "dhcp.silent"
-        self._timeline.record(kind, text, node=node.id, install=node.boot.install, data={"reason": silence.reason})
-        self.log.info("{text}", text=text, node=node.id, xid=packet.xid)
+        self._tell("dhcp.problem" if silence.reason in _FAULTS else "dhcp.silent", text, node, {"reason": silence.reason})
+
+    def malformed(self, mac: str, interface: str, why: MalformedPacket) -> None:
+        """A packet that is none; `mac` as far as it had one."""
+        if self._lines.take():
+            self.log.debug("Malformed packet from {mac} on {interface}: {why}", mac=mac, interface=interface, why=why)
 
     def other_shape(self, node: Node, shape: str) -> None:
         """The next offer looks different, because the last ones led nowhere."""
-        text = f"{node.label} did not follow the last offer: it is offered the shape {shape} now"
-        self._timeline.record("dhcp.problem", text, node=node.id, install=node.boot.install, data={"shape": shape})
-        self.log.info("{text}", text=text, node=node.id)
+        self._tell(
+            "dhcp.problem", f"{node.label} did not follow the last offer: it is offered the shape {shape} now", node, {"shape": shape}
+        )
 
     def ignored(self, node: Node, shapes: Sequence[str], no_lease: bool, lines: Sequence[Piece]) -> None:
         """Every shape of offer was in vain; `lines` are for the site's own DHCP server."""
@@ -75,9 +107,7 @@ class Report:
         if no_lease:
             text += "; no DHCP server was heard either, and without an address no node boots"
         text += ". Let the site's own DHCP server name the boot file for it, with these lines"
-        data: dict[str, Any] = {"lines": [{"server": piece.server, "file": piece.file, "text": piece.text} for piece in lines]}
-        self._timeline.record("dhcp.problem", text, node=node.id, install=node.boot.install, data=data)
-        self.log.warn("{text}", text=text, node=node.id)
+        self._tell("dhcp.problem", text, node, {"lines": [{"server": each.server, "file": each.file, "text": each.text} for each in lines]})
 
     def neighbour(self, warning: str, server: str, interface: str) -> None:
         """Another server that answers network boots was heard."""
@@ -94,6 +124,22 @@ class Report:
         """Warnings whose key begins like that may be given again."""
         self._warned = {key for key in self._warned if not key.startswith(prefix)}
 
+    def catch_up(self) -> None:
+        """Say how many were not told one by one. To be called now and then."""
+        untold, unlogged = self._events.refused, self._lines.refused
+        self._events.refused = self._lines.refused = 0
+        if untold:
+            self._timeline.record(
+                "dhcp.problem", f"DHCP is being flooded: {untold} answers or silences were counted but not told one by one"
+            )
+        if unlogged:
+            self.log.info("{unlogged} more lines like these were left out", unlogged=unlogged + untold)
+
+    def _tell(self, kind: str, text: str, node: Node, data: dict[str, Any]) -> None:
+        self._timeline.record(kind, text, node=node.id, install=node.boot.install, data=data)
+        if self._lines.take():
+            self.log.info("{text}", text=text, node=node.id)
+
     def _is_news(self, mac: str, message: int, xid: int, what: str, again_after: float) -> bool:
         """Whether this is no repetition of what was told last of that MAC and message: another outcome or xid; with `again_after` > 0
         only another outcome, or so many seconds later."""
@@ -103,7 +149,7 @@ class Report:
         if last is not None and last[1] == what and (last[0] == xid or at - last[2] < again_after):
             return False
         if last is None and len(self._told) >= _REMEMBERED:
-            del self._told[next(iter(self._told))]
+            self._told.popitem(last=False)
         self._told[key] = (xid, what, at)
         return True
 

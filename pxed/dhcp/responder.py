@@ -21,6 +21,7 @@ from pxed.config import Settings
 from pxed.dhcp import options as opt
 from pxed.dhcp.client import Client, Silence, classify
 from pxed.dhcp.interfaces import Interface, Interfaces
+from pxed.dhcp.memory import Answered, Asked, Memory
 from pxed.dhcp.neighbours import Neighbours
 from pxed.dhcp.offer import PXE_PORT, SERVER_PORT, USUAL, Arrival, Picked, Policy, Programs, Reply, Treatment, decide
 from pxed.dhcp.packet import ACK, BOOTREQUEST, DISCOVER, OFFER, REQUEST, MalformedPacket, Packet, parse
@@ -37,6 +38,7 @@ _LEASE_HEARD_WITHIN = 300.0
 _NO_ADDRESS = bytes(4)
 _BROADCAST = "255.255.255.255"
 
+_A_REPLY = Silence("not-a-request", "a reply of some server")
 _printable = lru_cache(maxsize=512)(opt.printable)
 
 
@@ -76,6 +78,7 @@ class Responder(service.Service):
         self._wanted = inet_aton(str(settings.address)) if settings.address else None
         self.guard = guard or Guard(inventory=inventory, timeline=timeline, seconds=seconds)
         self.treatments = Treatments(inventory=inventory, timeline=timeline, guard=self.guard, quirks=settings.dhcp.quirks, seconds=seconds)
+        self._memory = Memory()
         self.neighbours = Neighbours(now)
         self.report = Report(timeline, seconds)
         self.interfaces = interfaces or Interfaces(settings.interfaces)
@@ -106,22 +109,47 @@ class Responder(service.Service):
 
     def received(self, port: int, data: bytes, link: Interface, index: int, local: bytes, source: str, source_port: int) -> None:
         """One datagram at door `port` (67 or 4011). Never raises for anything that a datagram holds."""
+        asked = self._memory.recall(data, link, local, source) if port == SERVER_PORT else None
+        packet = None
+        if asked is None:
+            packet = self._parsed(data, link)
+            if packet is None:
+                return
+            server = link.server_address(local, packet.giaddr if port == SERVER_PORT else packet.ciaddr, self._wanted)
+            mac = hardware_of(packet)
+            if server is None or mac is None:
+                self._count("hardware" if server else "no-address")
+                if server is None:
+                    self.report.once(f"interface {link.name}", f"{link.name} has no IPv4 address: packets there are not answered")
+                return
+            asked = self._understood(packet, Arrival(port, link, server, source, source_port, self.interfaces.own), mac)
+        self._answer(asked, packet, data, index)
+        if packet is not None and asked.answered is not None and port == SERVER_PORT:
+            self._memory.keep(data, link, local, source, asked)
+
+    def _parsed(self, data: bytes, link: Interface) -> Packet | None:
         try:
-            packet = parse(data)
+            return parse(data)
         except MalformedPacket as bad:
             self._count("malformed-" + bad.reason)
-            self.log.debug("Malformed packet from {mac} on {interface}: {why}", mac=data[28:34].hex(":"), interface=link.name, why=bad)
-            return
-        server = link.server_address(local, packet.giaddr if port == SERVER_PORT else packet.ciaddr, self._wanted)
-        if server is None:
-            self._count("no-address")
-            self.report.once(f"interface {link.name}", f"{link.name} has no IPv4 address: packets there are not answered")
-            return
-        mac = hardware_of(packet)
-        if mac is None:
-            self._count("hardware")
-            return
-        self._answer(packet, Arrival(port, link, server, source, source_port, self.interfaces.own), mac, index)
+            self.report.malformed(data[28:34].hex(":"), link.name, bad)
+            return None
+
+    def _understood(self, packet: Packet, arrival: Arrival, mac: str) -> Asked:
+        """Who asks, and what it says about itself."""
+        if packet.op != BOOTREQUEST:
+            return Asked(arrival, mac, _A_REPLY, {})
+        if packet.message == REQUEST:
+            self._note_address(packet, mac)
+        client = classify(packet)
+        guid = packet.options.get(opt.CLIENT_GUID)
+        said = {
+            "arch": client.arch if isinstance(client, Client) else None,
+            "vendor_class": _printable(packet.options.get(opt.VENDOR_CLASS, b"")),
+            "uuid": opt.client_uuid(guid) if guid is not None else None,
+            "interface": arrival.link.name,
+        }
+        return Asked(arrival, mac, client, said)
 
     def overheard(self, data: bytes, link: Interface, source: str) -> None:
         """One OFFER or ACK of another server, from the sniffer."""
@@ -138,40 +166,40 @@ class Responder(service.Service):
         if warning is not None:
             self.report.neighbour(warning, source, link.name)
 
-    def _answer(self, packet: Packet, arrival: Arrival, mac: str, index: int) -> None:
-        node, client = None, None
-        if packet.op == BOOTREQUEST:
-            if packet.message == REQUEST:
-                self._note_address(packet, mac)
-            client = classify(packet)
-            node = self._meet(packet, client, mac, arrival.link.name)
-        boot = _assigned(node)
-        outcome = self._outcome(packet, arrival, mac, node, boot, client)
+    def _answer(self, asked: Asked, packet: Packet | None, data: bytes, index: int) -> None:
+        """`packet` None: the same as when `asked` was made of it, but for its xid."""
+        node = self._meet(asked)
+        xid = int.from_bytes(data[4:8], "big")
+        outcome = self._outcome(asked, packet, data, node, xid)
         if isinstance(outcome, Silence):
-            self.report.silent(packet, mac, node, outcome)
+            self.report.silent(xid, asked.mac, node, outcome)
             return
         if self._delay and outcome.message == OFFER:
-            self._reactor.callLater(self._delay, self._send, outcome, arrival, index)
+            self._reactor.callLater(self._delay, self._send, outcome, asked.arrival, index)
         else:
-            self._send(outcome, arrival, index)
+            self._send(outcome, asked.arrival, index)
         if outcome.message == ACK:
-            self.treatments.followed(mac)
-        self.report.answered(packet, mac, arrival.link.name, node, outcome)
+            self.treatments.followed(asked.mac)
+        self.report.answered(xid, asked.mac, asked.arrival.link.name, node, outcome)
 
-    def _outcome(
-        self, packet: Packet, arrival: Arrival, mac: str, node: Node | None, boot: Boot | None, client: Client | Silence | None
-    ) -> Reply | Silence:
-        treatment = USUAL
+    def _outcome(self, asked: Asked, packet: Packet | None, data: bytes, node: Node | None, xid: int) -> Reply | Silence:
+        boot, client, arrival, treatment = _assigned(node), asked.client, asked.arrival, USUAL
         boots = self._unknown_boot if boot is None else boot.kind == "installer"
         if boots and node is not None and isinstance(client, Client):
             refusal = self.treatments.refusal(node, client)
             if refusal is not None:
                 return refusal
             if arrival.port == PXE_PORT:
-                treatment = self.treatments.acknowledging(node, client, mac)
-            elif packet.message == DISCOVER:
-                treatment = self._offering(node, client, mac, packet.xid, arrival.link.name)
-        return decide(packet, arrival, boot, self._policy(), client=client, treatment=treatment)
+                treatment = self.treatments.acknowledging(node, client, asked.mac)
+            elif packet is None or packet.message == DISCOVER:
+                treatment = self._offering(node, client, asked.mac, xid, arrival.link.name)
+        policy = self._policy()
+        again = asked.answered.again(boot, treatment, policy, data) if packet is None and asked.answered is not None else None
+        if again is not None:
+            return again
+        outcome = decide(packet or parse(data), arrival, boot, policy, client=client, treatment=treatment)
+        asked.answered = Answered(boot, treatment, policy, outcome) if isinstance(outcome, Reply) else None
+        return outcome
 
     def _policy(self) -> Policy:
         programs = self._programs()
@@ -198,19 +226,12 @@ class Responder(service.Service):
             local = address == _BROADCAST or (arrival.port == PXE_PORT and arrival.link.reaches(inet_aton(address)))
             door.send(reply.data, reply.destination, index if local else 0, arrival.server)
 
-    def _meet(self, packet: Packet, client: Client | Silence, mac: str, interface: str) -> Node | None:
+    def _meet(self, asked: Asked) -> Node | None:
         """The node behind a network boot packet; None for the ordinary DHCP clients of the site."""
+        client = asked.client
         if isinstance(client, Silence) and client.reason != "architecture":
             return None
-        given = packet.options
-        guid = given.get(opt.CLIENT_GUID)
-        return self._inventory.seen(
-            mac,
-            arch=client.arch if isinstance(client, Client) else None,
-            vendor_class=_printable(given.get(opt.VENDOR_CLASS, b"")),
-            uuid=opt.client_uuid(guid) if guid is not None else None,
-            interface=interface,
-        )
+        return self._inventory.seen(asked.mac, **asked.said)
 
     def _note_address(self, packet: Packet, mac: str) -> None:
         """A REQUEST says which address the node is about to have: so TFTP and syslog can tell by IP who it is."""

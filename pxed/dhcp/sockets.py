@@ -4,8 +4,8 @@
 a `Door`, an `IReadDescriptor` that calls ``receive(data, ifindex, local, source, source_port)`` for every datagram (`local`: 4-byte
 destination address) and sends with the source address and interface of one's choice (IP_PKTINFO, ip(7)).
 
-Never bind with REUSEADDR on 0.0.0.0: the last binder would take the renewals of a DHCP server on this host. In raw mode (SOCK_RAW and a socket
-filter) the kernel gives us copies, and the DHCP server keeps every packet.
+Never bind with REUSEADDR on 0.0.0.0: the last binder would take the renewals of a DHCP server on this host. In
+raw mode (SOCK_RAW and a socket filter) the kernel gives us copies, and the DHCP server keeps every packet.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ Receive = Callable[[bytes, int, bytes, str, int], None]
 _IP_PKTINFO = 8
 _SO_ATTACH_FILTER = 26
 _SO_RCVBUFFORCE = 33
+_TRUNCATED = int(socket.MSG_TRUNC)  # an int: the enumeration's own & costs as much as reading an option
 _PKTINFO = struct.Struct("=I4s4s")
 _UDP = struct.Struct("!HHHH")
 _ANCILLARY = socket.CMSG_SPACE(_PKTINFO.size)
@@ -82,7 +83,7 @@ class Door:
             except OSError as error:  # an ICMP error of an earlier answer, or memory; the socket lives on
                 self.dropped[errno.errorcode.get(error.errno or 0, "receive")] += 1
                 return
-            if flags & socket.MSG_TRUNC:
+            if flags & _TRUNCATED:
                 self.dropped["truncated"] += 1
                 continue
             if not ancillary or len(ancillary[0][2]) != _PKTINFO.size:

@@ -52,7 +52,7 @@ class Treatments:
 
     def special(self, node: Node, mac: str, arch: int | None) -> Special:
         """What the quirks say of this client."""
-        product = str(node.facts.get("product", ""))
+        product = str(node.facts["product"]) if "product" in node.facts else ""
         return self.quirks.of(mac, vendor_class=node.vendor_class or "", uuid=node.uuid or "", product=product, arch=arch)
 
     def followed(self, mac: str) -> None:
@@ -68,7 +68,10 @@ class Treatments:
 
 def shapes(client: Client, special: Special) -> tuple[str, ...]:
     """Names of the shapes of its class, a quirk's own first."""
-    names = tuple(shape.name for shape in SHAPES[client.kind])
+    names = _NAMES[client.kind]
     if special.shape is None or special.shape not in names:
         return names
     return (special.shape, *(name for name in names if name != special.shape))
+
+
+_NAMES = {kind: tuple(shape.name for shape in its) for kind, its in SHAPES.items()}

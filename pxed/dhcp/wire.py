@@ -17,7 +17,9 @@ from pxed.dhcp.offer import PXE_PORT, SERVER_PORT
 from pxed.dhcp.sockets import Door, RawDoor, open_dhcp, open_pxe, open_sniffer, replies_to_clients
 from pxed.errors import HostProblem
 
-_REFRESH_EVERY = 30.0
+_TICK = 1.0
+_REFRESH_EVERY = 30
+"""Ticks between two readings of the interfaces without a reason."""
 
 OnPacket = Callable[[int, bytes, Interface, int, bytes, str, int], None]
 """(door 67 or 4011, data, interface, its index, destination address, source address, source port)"""
@@ -27,7 +29,8 @@ OnReply = Callable[[bytes, Interface, str], None]
 
 
 class Wire:
-    """`uncounted(reason)` hears of datagrams that never became a call: those of interfaces that are not served."""
+    """`uncounted(reason)` hears of datagrams that never became a call: those of interfaces that are not served. `tick` is called once a
+    second, `changed` when the interfaces are others than before."""
 
     log = Logger(namespace="pxed.dhcp")
 
@@ -41,6 +44,7 @@ class Wire:
         on_reply: OnReply,
         uncounted: Callable[[str], None],
         changed: Callable[[], None],
+        tick: Callable[[], None],
     ) -> None:
         self._reactor = reactor
         self._settings = settings
@@ -49,10 +53,12 @@ class Wire:
         self._on_reply = on_reply
         self._uncounted = uncounted
         self._changed = changed
+        self._tick = tick
         self.doors: dict[int, Door] = {}
         self.sniffer: RawDoor | None = None
         self._watch: ChangeWatch | None = None
         self._timer: Any = None
+        self._ticks = 0
 
     def open(self) -> None:
         """Bind, not read yet. HostProblem when a port can't be had or a configured interface does not exist. May be called twice."""
@@ -87,8 +93,8 @@ class Wire:
         try:
             self._watch = ChangeWatch(self._reactor, self.refresh)
         except OSError as error:
-            self.log.info("Changes of interfaces are noticed within {seconds:.0f} s: {error}", seconds=_REFRESH_EVERY, error=error)
-        self._timer = self._reactor.callLater(_REFRESH_EVERY, self._on_timer)
+            self.log.info("Changes of interfaces are noticed within {seconds:.0f} s: {error}", seconds=_REFRESH_EVERY * _TICK, error=error)
+        self._timer = self._reactor.callLater(_TICK, self._on_timer)
 
     def close(self) -> None:
         """May be called twice; `open` may follow."""
@@ -115,8 +121,11 @@ class Wire:
         self._changed()
 
     def _on_timer(self) -> None:
-        self._timer = self._reactor.callLater(_REFRESH_EVERY, self._on_timer)
-        self.refresh()
+        self._timer = self._reactor.callLater(_TICK, self._on_timer)
+        self._ticks += 1
+        if self._ticks % _REFRESH_EVERY == 0:
+            self.refresh()
+        self._tick()
 
     def _door(self, port: int) -> Callable[[bytes, int, bytes, str, int], None]:
         get, on_packet, uncounted = self._interfaces.get, self._on_packet, self._uncounted

@@ -11,7 +11,7 @@ monotonic (seconds), so that a clock that jumps neither frees nor holds anybody.
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -24,7 +24,7 @@ FETCHES = 3
 PROGRAMS = 5
 WINDOW = 120.0
 PAUSE = 600.0
-_MOST = 16384
+_MOST = 65536
 """Nodes that are counted at a time; the one that was quiet for longest goes first."""
 
 _ALIVE = frozenset({"notification", "install.done"})
@@ -45,7 +45,7 @@ class _Record:
     fetches: int = 0
     quarantined: bool = False
     paused_until: float = 0.0
-    rounds: dict[str, deque[float]] = field(default_factory=dict)
+    rounds: dict[str | int | None, deque[float]] = field(default_factory=dict)
 
 
 class Guard:
@@ -55,7 +55,7 @@ class Guard:
         self._inventory = inventory
         self._timeline = timeline
         self._seconds = seconds
-        self._records: dict[str, _Record] = {}
+        self._records: OrderedDict[str, _Record] = OrderedDict()
         self.close = timeline.subscribe(self._heard)
         """Stop listening. May be called twice."""
 
@@ -87,7 +87,7 @@ class Guard:
 
     def offered(self, node_id: str, arch: int | None) -> None:
         """A boot program was offered in a new exchange (retransmits don't count). Called by the DHCP door."""
-        self._round(node_id, f"offer {arch}")
+        self._round(node_id, arch)
 
     def _heard(self, event: Event) -> None:
         if event.node is None:
@@ -95,7 +95,7 @@ class Guard:
         if event.kind == "http.profile" and event.install is not None:
             self._fetched(event.node)
         elif event.kind == "tftp.sent":
-            self._round(event.node, f"file {event.data.get('file', '')}")
+            self._round(event.node, str(event.data.get("file", "")))
         elif event.kind in _ALIVE:
             record = self._records.get(event.node)
             if record is not None:
@@ -119,7 +119,8 @@ class Guard:
                 data={"guard": "quarantined"},
             )
 
-    def _round(self, node_id: str, what: str) -> None:
+    def _round(self, node_id: str, what: str | int | None) -> None:
+        """`what`: a file that was downloaded, or the architecture that was offered a boot program."""
         record = self._record(node_id)
         now = self._seconds()
         times = record.rounds.get(what)
@@ -133,16 +134,20 @@ class Guard:
             record.rounds.clear()
             text = f"{self._label(node_id)} went for its boot program more than {PROGRAMS} times in {WINDOW / 60:.0f} minutes"
             self._timeline.record(
-                "dhcp.problem", f"{text}: no offers for {PAUSE / 60:.0f} minutes", node=node_id, data={"guard": "back-off", "what": what}
+                "dhcp.problem",
+                f"{text}: no offers for {PAUSE / 60:.0f} minutes",
+                node=node_id,
+                data={"guard": "back-off", "what": str(what)},
             )
 
     def _record(self, node_id: str) -> _Record:
-        record = self._records.pop(node_id, None)
+        record = self._records.get(node_id)
         if record is None:
-            record = _Record()
             if len(self._records) >= _MOST:
                 self._forget_one()
-        self._records[node_id] = record
+            record = self._records[node_id] = _Record()
+        else:
+            self._records.move_to_end(node_id)
         return record
 
     def _forget_one(self) -> None:

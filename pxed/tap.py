@@ -219,7 +219,11 @@ class Appliance(service.MultiService):
             if door.running:
                 await defer.maybeDeferred(door.stopService)
         await self.engine.stop()
-        await self.timeline.flush()
+        for flush in (self.inventory.flush, self.timeline.flush):
+            try:
+                await flush()
+            except StorageUnavailable as e:
+                log.warn("What happened last could not be stored: {error}", error=e)
         await self.store.close()
 
     def stopService(self) -> defer.Deferred[None]:

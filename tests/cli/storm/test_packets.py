@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,8 +32,8 @@ def test_the_request_to_4011_carries_the_leased_address() -> None:
     assert BOOTP(packets.boot_request(5, MAC, "10.0.0.9")).ciaddr == "10.0.0.9"
 
 
-def answer(**fields: object) -> bytes:
-    given_options: list[object] = [("message-type", "offer"), ("server_id", "10.0.0.1"), ("vendor_class_id", b"PXEClient"), "end"]
+def answer(**fields: Any) -> bytes:
+    given_options: list[Any] = [("message-type", "offer"), ("server_id", "10.0.0.1"), ("vendor_class_id", b"PXEClient"), "end"]
     return bytes(BOOTP(op=2, xid=9, chaddr=MAC, siaddr="10.0.0.2", file=b"snponly.efi", **fields) / DHCP(options=given_options))
 
 

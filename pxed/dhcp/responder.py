@@ -35,6 +35,8 @@ from pxed.node.siteserver import Piece, for_node
 from pxed.node.timeline import Timeline
 
 _LEASE_HEARD_WITHIN = 300.0
+_SEEN_ALREADY = 1.0
+"""Seconds in which a node that repeats itself need not be noted again."""
 _NO_ADDRESS = bytes(4)
 _BROADCAST = "255.255.255.255"
 
@@ -88,7 +90,6 @@ class Responder(service.Service):
             self.interfaces,
             on_packet=self.received,
             on_reply=self.overheard,
-            uncounted=self._count,
             changed=lambda: self.report.forget("interface "),
             tick=self.report.catch_up,
         )
@@ -107,25 +108,33 @@ class Responder(service.Service):
         super().stopService()
         self.wire.close()
 
-    def received(self, port: int, data: bytes, link: Interface, index: int, local: bytes, source: str, source_port: int) -> None:
-        """One datagram at door `port` (67 or 4011). Never raises for anything that a datagram holds."""
-        asked = self._memory.recall(data, link, local, source) if port == SERVER_PORT else None
-        packet = None
-        if asked is None:
-            packet = self._parsed(data, link)
-            if packet is None:
+    def received(self, port: int, data: bytes, index: int, local: bytes, source: str, source_port: int) -> None:
+        """One datagram at door `port` (67 or 4011), from interface `index`. Never raises for anything that a datagram holds."""
+        link = self.interfaces.get(index)
+        if link is None:
+            self._count("interface")
+            return
+        if port == SERVER_PORT:
+            answered = self._memory.recall(data, link, local, source)
+            if answered is not None and self._still_holds(answered):
+                self._answer_again(answered, data, index)
                 return
-            server = link.server_address(local, packet.giaddr if port == SERVER_PORT else packet.ciaddr, self._wanted)
-            mac = hardware_of(packet)
-            if server is None or mac is None:
-                self._count("hardware" if server else "no-address")
-                if server is None:
-                    self.report.once(f"interface {link.name}", f"{link.name} has no IPv4 address: packets there are not answered")
-                return
-            asked = self._understood(packet, Arrival(port, link, server, source, source_port, self.interfaces.own), mac)
-        self._answer(asked, packet, data, index)
-        if packet is not None and asked.answered is not None and port == SERVER_PORT:
-            self._memory.keep(data, link, local, source, asked)
+        packet = self._parsed(data, link)
+        if packet is None:
+            return
+        server = link.server_address(local, packet.giaddr if port == SERVER_PORT else packet.ciaddr, self._wanted)
+        if server is None:
+            self._count("no-address")
+            self.report.once(f"interface {link.name}", f"{link.name} has no IPv4 address: packets there are not answered")
+            return
+        mac = hardware_of(packet)
+        if mac is None:
+            self._count("hardware")
+            return
+        asked = self._understood(packet, Arrival(port, link, server, source, source_port, self.interfaces.own), mac)
+        answered = self._answer(asked, packet, index)
+        if answered is not None and port == SERVER_PORT:
+            self._memory.keep(data, link, local, source, answered)
 
     def _parsed(self, data: bytes, link: Interface) -> Packet | None:
         try:
@@ -166,40 +175,60 @@ class Responder(service.Service):
         if warning is not None:
             self.report.neighbour(warning, source, link.name)
 
-    def _answer(self, asked: Asked, packet: Packet | None, data: bytes, index: int) -> None:
-        """`packet` None: the same as when `asked` was made of it, but for its xid."""
+    def _answer(self, asked: Asked, packet: Packet, index: int) -> Answered | None:
+        """Answer or keep silent; what an answer to a network boot client hung on."""
         node = self._meet(asked)
+        boot, client, arrival, treatment = _assigned(node), asked.client, asked.arrival, USUAL
+        policy = self._policy()
+        outcome: Reply | Silence | None = None
+        if node is not None and isinstance(client, Client) and (self._unknown_boot if boot is None else boot.kind == "installer"):
+            outcome = self.treatments.refusal(node, client)
+            if outcome is None and arrival.port == PXE_PORT:
+                treatment = self.treatments.acknowledging(node, client, asked.mac)
+            elif outcome is None and packet.message == DISCOVER:
+                treatment = self._offering(node, client, asked.mac, packet.xid, arrival.link.name)
+        if outcome is None:
+            outcome = decide(packet, arrival, boot, policy, client=client, treatment=treatment)
+        self._act(asked, outcome, node, packet.xid, index)
+        if node is None or isinstance(client, Silence) or isinstance(outcome, Silence):
+            return None
+        return Answered(asked, client, node, boot, policy, treatment, outcome)
+
+    def _still_holds(self, answered: Answered) -> bool:
+        """Whether everything that this offer hung on is as it was, but for the shape, which is chosen anew each time."""
+        node = answered.node
+        return (
+            answered.policy is self._policy()
+            and self._inventory.get(node.id) is node
+            and _assigned(node) is answered.boot
+            and self.guard.refusal(node.id) is None
+        )
+
+    def _answer_again(self, answered: Answered, data: bytes, index: int) -> None:
+        """As `_answer`, for a DISCOVER that differs in xid and secs alone from the one that was answered."""
+        asked, client, node = answered.asked, answered.client, answered.node
+        if self._now() - node.last_seen >= _SEEN_ALREADY:
+            self._meet(asked)
         xid = int.from_bytes(data[4:8], "big")
-        outcome = self._outcome(asked, packet, data, node, xid)
+        treatment = self._offering(node, client, asked.mac, xid, asked.arrival.link.name)
+        if treatment == answered.treatment:
+            self._act(asked, answered.again(data), node, xid, index)
+        else:
+            outcome = decide(parse(data), asked.arrival, answered.boot, answered.policy, client=client, treatment=treatment)
+            self._act(asked, outcome, node, xid, index)
+
+    def _act(self, asked: Asked, outcome: Reply | Silence, node: Node | None, xid: int, index: int) -> None:
+        """Send and tell."""
         if isinstance(outcome, Silence):
             self.report.silent(xid, asked.mac, node, outcome)
             return
+        if outcome.message == ACK:
+            self.treatments.followed(asked.mac)
         if self._delay and outcome.message == OFFER:
             self._reactor.callLater(self._delay, self._send, outcome, asked.arrival, index)
         else:
             self._send(outcome, asked.arrival, index)
-        if outcome.message == ACK:
-            self.treatments.followed(asked.mac)
         self.report.answered(xid, asked.mac, asked.arrival.link.name, node, outcome)
-
-    def _outcome(self, asked: Asked, packet: Packet | None, data: bytes, node: Node | None, xid: int) -> Reply | Silence:
-        boot, client, arrival, treatment = _assigned(node), asked.client, asked.arrival, USUAL
-        boots = self._unknown_boot if boot is None else boot.kind == "installer"
-        if boots and node is not None and isinstance(client, Client):
-            refusal = self.treatments.refusal(node, client)
-            if refusal is not None:
-                return refusal
-            if arrival.port == PXE_PORT:
-                treatment = self.treatments.acknowledging(node, client, asked.mac)
-            elif packet is None or packet.message == DISCOVER:
-                treatment = self._offering(node, client, asked.mac, xid, arrival.link.name)
-        policy = self._policy()
-        again = asked.answered.again(boot, treatment, policy, data) if packet is None and asked.answered is not None else None
-        if again is not None:
-            return again
-        outcome = decide(packet or parse(data), arrival, boot, policy, client=client, treatment=treatment)
-        asked.answered = Answered(boot, treatment, policy, outcome) if isinstance(outcome, Reply) else None
-        return outcome
 
     def _policy(self) -> Policy:
         programs = self._programs()

@@ -74,7 +74,7 @@ class Door:
 
     def doRead(self) -> None:
         """Hand on up to 32 waiting datagrams; one that raises is logged and does not stop the others."""
-        recvmsg = self._socket.recvmsg
+        recvmsg, receive = self._socket.recvmsg, self._receive
         for _ in range(_PER_WAKEUP):
             try:
                 data, ancillary, flags, source = recvmsg(_LONGEST_DATAGRAM, _ANCILLARY)
@@ -91,12 +91,9 @@ class Door:
                 continue
             index, _, local = _PKTINFO.unpack(ancillary[0][2])
             try:
-                self._deliver(data, index, local, source)
+                receive(data, index, local, source[0], source[1])
             except Exception:
                 log.failure("{door}: a packet from {source} was not handled", door=self._name, source=source[0])
-
-    def _deliver(self, data: bytes, index: int, local: bytes, source: tuple[str, int]) -> None:
-        self._receive(data, index, local, source[0], source[1])
 
     def send(self, data: bytes, destination: tuple[str, int], index: int, server: bytes) -> bool:
         """Send from address `server` (4 bytes) on interface `index`, 0 for the routing table's choice.
@@ -126,7 +123,8 @@ class RawDoor(Door):
     raw = True
 
     def __init__(self, reactor: Any, sock: socket.socket, receive: Receive, name: str, port: int) -> None:
-        super().__init__(reactor, sock, receive, name)
+        super().__init__(reactor, sock, self._unwrapped, name)
+        self._hand_on = receive
         self._port = port
 
     @property
@@ -137,10 +135,11 @@ class RawDoor(Door):
         """Let another program choose from now on."""
         attach_filter(self._socket, program)
 
-    def _deliver(self, data: bytes, index: int, local: bytes, source: tuple[str, int]) -> None:
+    def _unwrapped(self, data: bytes, index: int, local: bytes, source: str, _: int) -> None:
+        """`data` with IP and UDP header > the payload."""
         start = (data[0] & 15) * 4
         source_port, _, length, _ = _UDP.unpack_from(data, start)
-        self._receive(data[start + 8 : start + length], index, local, source[0], source_port)
+        self._hand_on(data[start + 8 : start + length], index, local, source, source_port)
 
     def send(self, data: bytes, destination: tuple[str, int], index: int, server: bytes) -> bool:
         """As `Door.send`. Source port is ours (EDK2 takes offers from 67 only); checksum 0, which RFC 768 allows."""

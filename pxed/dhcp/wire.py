@@ -7,6 +7,7 @@ hands on every datagram with the interface it came in by.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.logger import Logger
@@ -21,16 +22,15 @@ _TICK = 1.0
 _REFRESH_EVERY = 30
 """Ticks between two readings of the interfaces without a reason."""
 
-OnPacket = Callable[[int, bytes, Interface, int, bytes, str, int], None]
-"""(door 67 or 4011, data, interface, its index, destination address, source address, source port)"""
+OnPacket = Callable[[int, bytes, int, bytes, str, int], None]
+"""(door 67 or 4011, data, interface index, destination address, source address, source port)"""
 
 OnReply = Callable[[bytes, Interface, str], None]
 """(data, interface, source address) of another server's answer to some client"""
 
 
 class Wire:
-    """`uncounted(reason)` hears of datagrams that never became a call: those of interfaces that are not served. `tick` is called once a
-    second, `changed` when the interfaces are others than before."""
+    """`tick` is called once a second, `changed` when the interfaces are others than before."""
 
     log = Logger(namespace="pxed.dhcp")
 
@@ -42,7 +42,6 @@ class Wire:
         *,
         on_packet: OnPacket,
         on_reply: OnReply,
-        uncounted: Callable[[str], None],
         changed: Callable[[], None],
         tick: Callable[[], None],
     ) -> None:
@@ -51,7 +50,6 @@ class Wire:
         self._interfaces = interfaces
         self._on_packet = on_packet
         self._on_reply = on_reply
-        self._uncounted = uncounted
         self._changed = changed
         self._tick = tick
         self.doors: dict[int, Door] = {}
@@ -72,8 +70,10 @@ class Wire:
             raise HostProblem(f"there is no network interface {', '.join(missing)}", "`ip -br address` shows what there is")
         ports = self._settings.ports
         try:
-            self.doors[SERVER_PORT] = open_dhcp(self._reactor, self._door(SERVER_PORT), port=ports.dhcp, mode=self._settings.dhcp.socket)
-            self.doors[PXE_PORT] = open_pxe(self._reactor, self._door(PXE_PORT), port=ports.pxe)
+            self.doors[SERVER_PORT] = open_dhcp(
+                self._reactor, partial(self._on_packet, SERVER_PORT), port=ports.dhcp, mode=self._settings.dhcp.socket
+            )
+            self.doors[PXE_PORT] = open_pxe(self._reactor, partial(self._on_packet, PXE_PORT), port=ports.pxe)
         except HostProblem:
             self.close()
             raise
@@ -126,18 +126,6 @@ class Wire:
         if self._ticks % _REFRESH_EVERY == 0:
             self.refresh()
         self._tick()
-
-    def _door(self, port: int) -> Callable[[bytes, int, bytes, str, int], None]:
-        get, on_packet, uncounted = self._interfaces.get, self._on_packet, self._uncounted
-
-        def receive(data: bytes, index: int, local: bytes, source: str, source_port: int) -> None:
-            link = get(index)
-            if link is None:
-                uncounted("interface")
-            else:
-                on_packet(port, data, link, index, local, source, source_port)
-
-        return receive
 
     def _hear(self, data: bytes, index: int, local: bytes, source: str, source_port: int) -> None:  # noqa: ARG002 - as every door
         link = self._interfaces.get(index)

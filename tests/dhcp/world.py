@@ -139,11 +139,7 @@ class World:
         """One datagram comes in; what went out because of it. `local`: where it was sent to."""
         before = len(self.sent)
         local = local or ("255.255.255.255" if door == 67 else SERVER)
-        interface = self.responder.interfaces.get(index)
-        if interface is None:
-            self.responder.report.counters["interface"] += 1
-        else:
-            self.responder.received(door, data, interface, index, address(local), source, source_port)
+        self.responder.received(door, data, index, address(local), source, source_port)
         return self.sent[before:]
 
     def answer(self, data: bytes, **how: Any) -> Answer:

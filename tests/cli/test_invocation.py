@@ -7,6 +7,7 @@ import sys
 
 PREAMBLE = """
 import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell's children are born deaf to it
 from twisted.internet import task
 from pxed.cli.invocation import run_reactor
 """

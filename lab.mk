@@ -5,6 +5,9 @@ ifneq ($(filter-out bios uefi uefi-http,$(FIRMWARE)),)
 $(error FIRMWARE is bios, uefi or uefi-http, not '$(FIRMWARE)')
 endif
 
+# The factor on all the lab's waiting: a busy host is slow, which is no fault of what is tested.
+export PXED_LAB_PATIENCE ?= 2
+
 .PHONY: demo lab-assets lab-quick test-lab
 
 demo: setup

@@ -55,6 +55,10 @@ class Appliance:
         except (OSError, http.client.HTTPException, Refused):
             return False
 
+    @property
+    def running(self) -> bool:
+        return self._child is not None and self._child.alive
+
     def kill(self) -> None:
         """``kill -9``: no goodbye, nothing flushed."""
         if self._child is None:

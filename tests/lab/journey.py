@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.lab.appliance import Appliance, Refused
 from tests.lab.machine import Machine
+from tests.lab.process import tail
 
 Event = dict[str, Any]
 WAITS = "it waits for somebody at its console"
@@ -62,7 +63,7 @@ class Stuck(Exception):
 
 
 class Journey:
-    """Follows the install that is armed for `machine`. Survives a pxed that is killed and started again while it looks.
+    """Follows the install that is armed for `machine`. A pxed that was killed and started again meanwhile is the same to it.
 
     `took` maps the stages that were reached to seconds since the journey began; begin it at power-on.
     """
@@ -125,6 +126,8 @@ class Journey:
     def _check(self, stage: Stage, deadline: float) -> None:
         if not self._machine.on:
             raise Stuck(stage.name, "QEMU ended")
+        if not self._appliance.running:
+            raise Stuck(stage.name, f"pxed ended; it said: {tail(self._appliance.log, 3)}")
         if time.monotonic() > deadline:
             raise Stuck(stage.name, f"not within {stage.within * patience():.0f} s. {self._verdict()}")
 

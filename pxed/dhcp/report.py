@@ -1,8 +1,8 @@
 """What people read of the DHCP door: counters of everything, one event and one log line for each step of an exchange.
 
 Firmware repeats itself: a retransmit (same xid) is answered but not told again, and the same silence is told once a minute. A flood must
-not become a flood of rows and lines: beyond `EVENTS` a second (a storm of thousands of nodes keeps below that) answers are given and
-counted, and told in one sentence when it is over; the log stops at `LINES` a second.
+not become a flood of rows and lines: what exceeds `EVENTS` and `LINES` is answered and counted, and told in one sentence. A storm of a
+thousand nodes, three events each, keeps within them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from pxed.node.model import Node
 from pxed.node.siteserver import Piece
 from pxed.node.timeline import Timeline
 
-EVENTS, LINES = 1000, 100
-"""The most a second that are told one by one, after a burst of as many."""
+EVENTS = (4000, 200)
+LINES = (400, 40)
+"""How many are told one by one: at once after a pause, and a second from then on."""
 
 _REMEMBERED = 65536
 _SILENCE_TOLD_AGAIN = 60.0
@@ -31,12 +32,13 @@ _FAULTS = frozenset({"no-program", "hardware"})
 
 
 class Allowance:
-    """So many a second, and as many at once after a pause (a token bucket). `seconds` is a monotonic clock."""
+    """`burst` at once after a pause, `rate` a second from then on (a token bucket). `seconds` is a monotonic clock."""
 
-    def __init__(self, rate: int, seconds: Callable[[], float]) -> None:
+    def __init__(self, burst: int, rate: int, seconds: Callable[[], float]) -> None:
+        self._burst = float(burst)
         self._rate = rate
         self._seconds = seconds
-        self._left = float(rate)
+        self._left = self._burst
         self._at = seconds()
         self.refused = 0
 
@@ -44,7 +46,7 @@ class Allowance:
         """Whether one more may be; counts `refused` if not."""
         if self._left < 1.0:
             at = self._seconds()
-            self._left = min(float(self._rate), self._left + (at - self._at) * self._rate)
+            self._left = min(self._burst, self._left + (at - self._at) * self._rate)
             self._at = at
             if self._left < 1.0:
                 self.refused += 1
@@ -64,8 +66,8 @@ class Report:
         self.counters: Counter[str] = Counter()
         self._told: OrderedDict[tuple[str, int], tuple[int, str, float]] = OrderedDict()
         self._warned: set[str] = set()
-        self._events = Allowance(EVENTS, seconds)
-        self._lines = Allowance(LINES, seconds)
+        self._events = Allowance(*EVENTS, seconds)
+        self._lines = Allowance(*LINES, seconds)
 
     def answered(self, xid: int, mac: str, interface: str, node: Node | None, reply: Reply) -> None:
         """An OFFER or ACK went out."""

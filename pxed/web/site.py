@@ -79,13 +79,14 @@ def make_site(
     scripts = BootScripts(inventory=inventory, timeline=timeline, engine=engine, catalog=catalog, urls=urls)
     api, hang_up = make_api(rooms, token=api_token, health=health)
     root = Root(Elsewhere(scripts))
+    traffic = Traffic(rooms)
     for name, resource in (
         (b"health", Health()),
         (b"p", Profiles(scripts)),
-        (b"b", FileTree(tftproot, disk=disk, clock=reactor, answered=partial(answer, scripts))),
+        (b"b", FileTree(tftproot, disk=disk, clock=reactor, on_sent=traffic.program, answered=partial(answer, scripts))),
         (b"i", InstallerFiles(rooms)),
         (b"api", api),
-        (b"repo", Repositories(rooms, repositories, Traffic(rooms))),
+        (b"repo", Repositories(rooms, repositories, traffic)),
     ):
         root.putChild(name, resource)
 

@@ -51,6 +51,18 @@ class Traffic:
         if package and install is not None:
             self._count(install, size)
 
+    def program(self, request: Any, name: str, size: int, sent: int) -> None:
+        """The node behind `request` was sent boot program `name`, or a part of it: by HTTP Boot, or by a boot loader."""
+        node, install = self._whose(request.peer)
+        if node is not None and sent == size:
+            self._rooms.timeline.record(
+                "http.file",
+                f"{node.label} fetched boot program {name[-120:]} ({size} bytes)",
+                node=node.id,
+                install=install.id if install else None,
+                data={"path": name[-500:], "bytes": size},
+            )
+
     def missing(self, peer: str, path: str) -> None:
         """The node at `peer` asked for a file that is nowhere."""
         if _PACKAGE.search(path) is None and _PROBED.search(path) is None:

@@ -161,3 +161,16 @@ def test_firmware_that_asks_for_grubs_size_first_leaves_no_event(world: World) -
 def test_every_other_name_is_not_found(world: World, path: str) -> None:
     assert world.ask("GET", path).code == 404
     assert not world.inventory.all()
+
+
+def test_a_boot_program_fetched_by_http_is_on_the_timeline(world: World) -> None:
+    """So a firmware that boots by HTTP is seen to have followed its offer; its HEAD before that is no download."""
+    world.armed()
+    world.inventory.note_address(MAC, NODE_ADDRESS)
+    program = world.root / "snponly.efi"
+    program.write_bytes(b"MZ" + bytes(98))
+    before = len(world.kinds())
+    world.ask("HEAD", "/b/snponly.efi")
+    assert world.kinds()[before:] == []
+    world.ask("GET", "/b/snponly.efi")
+    assert world.kinds()[before:] == ["http.file"]

@@ -9,8 +9,9 @@ SAY = @printf '\n\033[1m== %s\033[0m\n'
 
 help:
 	@echo 'make demo [FIRMWARE=bios|uefi|uefi-http]  install Debian onto a virtual machine through pxed, from nothing'
-	@echo 'make test                                 everything: linters, types, unit tests, the lab (under 30 minutes on two cores)'
+	@echo 'make test                                 linters, types, all tests, real firmware up to the installer'
 	@echo 'make unit                                 the quick tests (seconds)'
+	@echo 'make lab-quick                            one full install, pxed killed meanwhile, beside the boots of the other firmwares'
 	@echo 'make test-lab                             real firmware: all three to the installer, both full installs'
 	@echo 'make bench [ONLY=name]                    benchmarks beside their peers'
 
@@ -61,7 +62,7 @@ slow: setup .stamp-apt-test
 	$(SAY) 'Slow tests (fuzzing, foreign clients and servers)'
 	@$(PY) -m pytest -m 'slow and not lab'
 
-test: setup .stamp-apt-test lint types layers deps unit slow lab-quick
+test: setup .stamp-apt-test lint types layers deps unit slow lab-boots
 	$(SAY) 'All of make test passed'
 
 bench: setup .stamp-apt-test

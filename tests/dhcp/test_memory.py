@@ -79,6 +79,16 @@ def test_a_node_that_was_removed_is_unknown_again() -> None:
     assert world.node.arch == 7
 
 
+def test_an_unknown_node_that_was_pushed_out_is_met_anew() -> None:
+    world = World(boot=None, settings={"dhcp": {"unknown": "discover"}})
+    assert world.ask(clients.rom(7, xid=1))
+    first = world.node
+    Deferred.fromCoroutine(world.inventory.remove(first.id)).addErrback(lambda failure: failure.raiseException())
+    assert world.ask(clients.rom(7, xid=2))
+    assert world.node is not first
+    assert world.node.arch == 7
+
+
 def test_a_quarantined_node_is_not_answered_from_memory() -> None:
     world = World()
     assert world.ask(clients.ipxe(7, xid=1))

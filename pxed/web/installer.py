@@ -17,6 +17,8 @@ from pxed.web.rooms import Rooms
 NO_INSTALL = "no such install, or it has ended\n"
 SERVED = frozenset({"running", "parked"})
 """A parked install is our fault, not the node's: its installer still gets its files."""
+ANSWERED = 5
+"""Percent when a node has its answer file; what it fetches of its install later (a unit file, say) is no step back to here."""
 _HOOKS = (".sh", ".py", ".ps1", ".cmd", ".bat")
 
 
@@ -75,5 +77,5 @@ class InstallerFiles(Plain):
         what = "the hook" if hook else "its answer file"
         kind = "http.hook" if hook else "http.answer"
         self._rooms.timeline.record(kind, f"{node.label} fetched {what} {name}", node=node.id, install=install.id)
-        if not hook and install.state == "running":
-            self._rooms.engine.progress(install.id, 5, "answer file fetched")
+        if not hook and install.state == "running" and install.percent < ANSWERED:
+            self._rooms.engine.progress(install.id, ANSWERED, "answer file fetched")

@@ -51,6 +51,15 @@ def test_more_than_four_discovers_with_one_xid_get_the_next_shape() -> None:
     assert shapes == [BINL] * PATIENCE + [PXE10] * 2
 
 
+def test_the_long_pauses_of_a_rom_between_its_discovers_are_one_exchange() -> None:
+    world = World()
+    shapes = []
+    for pause in (0.0, 4.0, 8.0, 16.0):
+        world.pass_time(pause)
+        shapes.append(_looks(world.answer(clients.rom(0))))
+    assert shapes == [PXE10] * 4
+
+
 def test_a_client_that_comes_to_4011_keeps_its_shape() -> None:
     world = World()
     assert _boots(world, 1) == [BINL]

@@ -17,7 +17,8 @@ from tests.lab.process import Child, alive, eventually
 pytestmark = pytest.mark.lab
 
 HOLD = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell's children are born deaf to it
 from pathlib import Path
 from tests.lab.network import Network
 from tests.lab.process import Child

@@ -93,10 +93,7 @@ def asks(number: int, xid: int, message: int = 1) -> bytes:
     guid = b"\0" + struct.pack("!QQ", number, 77)
     said = {57: b"\5\xc0", 55: wanted, 97: guid, 94: b"\1\3\0", 93: b"\0\7", 60: b"PXEClient:Arch:00007:UNDI:003000"}
     options = bytes((53, 1, message)) + b"".join(bytes((code, len(value))) + value for code, value in said.items()) + b"\xff"
-    ciaddr = socket.inet_aton(CLIENT) if message == 3 else b""
-    header = struct.pack(
-        "!BBBBIHH4s12s16s192s4s", 1, 1, 6, 0, xid, 0, 0x8000, ciaddr, b"", mac_of(number).ljust(16, b"\0"), b"", b"\x63\x82\x53\x63"
-    )
+    header = struct.pack("!BBBBIHH16s16s192s4s", 1, 1, 6, 0, xid, 0, 0x8000, b"", mac_of(number).ljust(16, b"\0"), b"", b"\x63\x82\x53\x63")
     return (header + options).ljust(548, b"\0")
 
 
@@ -184,7 +181,7 @@ def one_server(cli: str, pid: int) -> tuple[Round, Round]:
     """(as fast as it answers, all told) of one fresh process."""
     paced = measured(cli, pid, 1_000_000, PACED, PACE)
     measured(cli, pid, 2_000_000, NODES, boots=True)
-    time.sleep(1.5)
+    time.sleep(3.0)  # until what that wrote is on the disk
     return measured(cli, pid, 3_000_000, NODES), paced
 
 

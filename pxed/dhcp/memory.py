@@ -31,13 +31,15 @@ class Asked:
 
 
 class Answered(NamedTuple):
-    """An offer, and all that it hung on."""
+    """An offer, and all that it hung on. `shapes`: names of those that may be offered to this client."""
 
     asked: Asked
     client: Client
     node: Node
+    product: Any
     boot: Boot | None
     policy: Policy
+    shapes: tuple[str, ...]
     treatment: Treatment
     reply: Reply
 

@@ -32,27 +32,33 @@ _FAULTS = frozenset({"no-program", "hardware"})
 
 
 class Allowance:
-    """`burst` at once after a pause, `rate` a second from then on (a token bucket). `seconds` is a monotonic clock."""
+    """`burst` at once after a pause, `rate` a second from then on (a token bucket). `seconds` is a monotonic clock.
+
+    Refilled once a second: what is told in a flood then comes in bunches, and a bunch is one commit of the timeline, a trickle many.
+    """
 
     def __init__(self, burst: int, rate: int, seconds: Callable[[], float]) -> None:
-        self._burst = float(burst)
+        self._burst = burst
         self._rate = rate
         self._seconds = seconds
-        self._left = self._burst
+        self._left = burst
         self._at = seconds()
         self.refused = 0
 
     def take(self) -> bool:
         """Whether one more may be; counts `refused` if not."""
-        if self._left < 1.0:
-            at = self._seconds()
-            self._left = min(self._burst, self._left + (at - self._at) * self._rate)
-            self._at = at
-            if self._left < 1.0:
-                self.refused += 1
-                return False
-        self._left -= 1.0
+        if self._left < 1 and not self._refill():
+            self.refused += 1
+            return False
+        self._left -= 1
         return True
+
+    def _refill(self) -> bool:
+        """Add what the whole seconds since the last time have brought."""
+        passed = int(self._seconds() - self._at)
+        self._at += passed
+        self._left = min(self._burst, passed * self._rate)
+        return self._left > 0
 
 
 class Report:

@@ -26,7 +26,7 @@ from pxed.dhcp.neighbours import Neighbours
 from pxed.dhcp.offer import PXE_PORT, SERVER_PORT, USUAL, Arrival, Picked, Policy, Programs, Reply, Treatment, decide
 from pxed.dhcp.packet import ACK, BOOTREQUEST, DISCOVER, OFFER, REQUEST, MalformedPacket, Packet, parse
 from pxed.dhcp.report import Report
-from pxed.dhcp.treatment import Treatments, shapes
+from pxed.dhcp.treatment import Treatments
 from pxed.dhcp.wire import Wire
 from pxed.node.guard import Guard
 from pxed.node.inventory import Inventory
@@ -176,23 +176,25 @@ class Responder(service.Service):
             self.report.neighbour(warning, source, link.name)
 
     def _answer(self, asked: Asked, packet: Packet, index: int) -> Answered | None:
-        """Answer or keep silent; what an answer to a network boot client hung on."""
+        """Answer or keep silent; what an offer to a network boot client hung on."""
         node = self._meet(asked)
         boot, client, arrival, treatment = _assigned(node), asked.client, asked.arrival, USUAL
         policy = self._policy()
         outcome: Reply | Silence | None = None
+        shapes: tuple[str, ...] = ()
         if node is not None and isinstance(client, Client) and (self._unknown_boot if boot is None else boot.kind == "installer"):
             outcome = self.treatments.refusal(node, client)
             if outcome is None and arrival.port == PXE_PORT:
                 treatment = self.treatments.acknowledging(node, client, asked.mac)
             elif outcome is None and packet.message == DISCOVER:
-                treatment = self._offering(node, client, asked.mac, packet.xid, arrival.link.name)
+                shapes, program = self.treatments.shapes(node, client, asked.mac)
+                treatment = Treatment(self._shape(asked, node, client, packet.xid, shapes), program)
         if outcome is None:
             outcome = decide(packet, arrival, boot, policy, client=client, treatment=treatment)
         self._act(asked, outcome, node, packet.xid, index)
-        if node is None or isinstance(client, Silence) or isinstance(outcome, Silence):
+        if node is None or not shapes or isinstance(client, Silence) or isinstance(outcome, Silence):
             return None
-        return Answered(asked, client, node, boot, policy, treatment, outcome)
+        return Answered(asked, client, node, node.facts.get("product"), boot, policy, shapes, treatment, outcome)
 
     def _still_holds(self, answered: Answered) -> bool:
         """Whether everything that this offer hung on is as it was, but for the shape, which is chosen anew each time."""
@@ -201,19 +203,21 @@ class Responder(service.Service):
             answered.policy is self._policy()
             and self._inventory.get(node.id) is node
             and _assigned(node) is answered.boot
+            and node.facts.get("product") == answered.product
             and self.guard.refusal(node.id) is None
         )
 
     def _answer_again(self, answered: Answered, data: bytes, index: int) -> None:
         """As `_answer`, for a DISCOVER that differs in xid and secs alone from the one that was answered."""
-        asked, client, node = answered.asked, answered.client, answered.node
+        asked, client, node, treatment = answered.asked, answered.client, answered.node, answered.treatment
         if self._now() - node.last_seen >= _SEEN_ALREADY:
             self._meet(asked)
         xid = int.from_bytes(data[4:8], "big")
-        treatment = self._offering(node, client, asked.mac, xid, asked.arrival.link.name)
-        if treatment == answered.treatment:
+        shape = self._shape(asked, node, client, xid, answered.shapes)
+        if shape == treatment.shape:
             self._act(asked, answered.again(data), node, xid, index)
         else:
+            treatment = treatment._replace(shape=shape)
             outcome = decide(parse(data), asked.arrival, answered.boot, answered.policy, client=client, treatment=treatment)
             self._act(asked, outcome, node, xid, index)
 
@@ -237,15 +241,16 @@ class Responder(service.Service):
             self._policy_now = Policy(Picked(programs), self._settings.ports.http, self._settings.dhcp.unknown)
         return self._policy_now
 
-    def _offering(self, node: Node, client: Client, mac: str, xid: int, interface: str) -> Treatment:
-        treatment, advice = self.treatments.offering(node, client, mac, xid)
+    def _shape(self, asked: Asked, node: Node, client: Client, xid: int, shapes: tuple[str, ...]) -> str:
+        """The shape to offer now; says so when that is a sign of trouble."""
+        advice = self.treatments.offering(node, client, asked.mac, xid, shapes)
         if advice.changed:
             self.report.other_shape(node, advice.shape)
         if advice.gave_up:
+            interface = asked.arrival.link.name
             heard = self.wire.sniffer is None or self.neighbours.leases_on(interface, since=self._now() - _LEASE_HEARD_WITHIN)
-            tried = shapes(client, self.treatments.special(node, mac, client.arch))
-            self.report.ignored(node, tried, not heard, self.site_server_lines(node))
-        return treatment
+            self.report.ignored(node, shapes, not heard, self.site_server_lines(node))
+        return advice.shape
 
     def _send(self, reply: Reply, arrival: Arrival, index: int) -> None:
         """Out of the interface it came in by; to a relay or a routed client as the routing table says."""

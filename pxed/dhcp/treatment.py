@@ -38,13 +38,17 @@ class Treatments:
         refusal = self.guard.refusal(node.id)
         return Silence(refusal.reason, refusal.text, client) if refusal is not None else None
 
-    def offering(self, node: Node, client: Client, mac: str, xid: int) -> tuple[Treatment, Advice]:
-        """For a DISCOVER that is about to be answered; counts as an offer."""
+    def shapes(self, node: Node, client: Client, mac: str) -> tuple[tuple[str, ...], str | None]:
+        """(names of the shapes that may be offered, first the usual one; file name of the boot program to prefer)."""
         special = self.special(node, mac, client.arch)
-        advice = self.adaptation.advise(mac, node.vendor_class or "", client.kind, xid, shapes(client, special))
+        return shapes(client, special), special.boot_program
+
+    def offering(self, node: Node, client: Client, mac: str, xid: int, shapes: tuple[str, ...]) -> Advice:
+        """Which of `shapes` to offer to a DISCOVER that is about to be answered; counts as an offer."""
+        advice = self.adaptation.advise(mac, node.vendor_class or "", client.kind, xid, shapes)
         if advice.fresh and client.kind != "ipxe-http":
             self.guard.offered(node.id, client.arch)
-        return Treatment(advice.shape, special.boot_program), advice
+        return advice
 
     def acknowledging(self, node: Node, client: Client, mac: str) -> Treatment:
         """For a REQUEST to port 4011: only the boot program differs there."""

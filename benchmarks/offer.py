@@ -177,11 +177,20 @@ def pxed(srv: str, work: Path) -> Any:
     return process(srv, [sys.executable, "-m", "benchmarks.offer", "serve", str(work)], work / "pxed.log", "ready")
 
 
+def settle(pid: int) -> None:
+    """Wait until what was done so far is on the disk and the process rests; at most half a minute."""
+    for _ in range(60):
+        before = cpu_seconds(pid)
+        time.sleep(0.5)
+        if cpu_seconds(pid) - before < 0.005:
+            return
+
+
 def one_server(cli: str, pid: int) -> tuple[Round, Round]:
     """(as fast as it answers, all told) of one fresh process."""
     paced = measured(cli, pid, 1_000_000, PACED, PACE)
     measured(cli, pid, 2_000_000, NODES, boots=True)
-    time.sleep(3.0)  # until what that wrote is on the disk
+    settle(pid)
     return measured(cli, pid, 3_000_000, NODES), paced
 
 

@@ -15,12 +15,13 @@ from pxed.errors import InvalidRequest, NotFound
 from pxed.node.identity import hex_hyphen
 from pxed.oses import options as common
 from pxed.oses.debian import DEBIAN
-from pxed.oses.family import Family, InstallView, NodeView, Release, Urls
+from pxed.oses.family import Family, InstallView, NodeView, Release, Resources, Urls
+from pxed.oses.features import refusals
 from pxed.oses.render import Renderer, TemplateProblem, kind_of
 from pxed.oses.strict import parse
 from pxed.workflow.recipe import RecipeBook
 
-__all__ = ["FAMILIES", "LOCALBOOT", "Catalog", "Prepared", "Release", "Rendered", "Urls"]
+__all__ = ["FAMILIES", "LOCALBOOT", "Catalog", "Prepared", "Release", "Rendered", "Resources", "Urls"]
 
 FAMILIES: tuple[Family, ...] = (DEBIAN,)
 LOCALBOOT = ("auto", "exit1", "exit0", "sanboot", "poweroff")
@@ -69,10 +70,13 @@ SAMPLE_URLS = Urls("http://192.0.2.1:65535", "0" * 43)
 class Catalog:
     """The OS families of this appliance."""
 
-    def __init__(self, families: Sequence[Family] = FAMILIES, *, renderer: Renderer | None = None) -> None:
+    def __init__(
+        self, families: Sequence[Family] = FAMILIES, *, renderer: Renderer | None = None, resources: Resources | None = None
+    ) -> None:
         self.families: dict[str, Family] = {family.name: family for family in families}
         self.recipes = RecipeBook()
         self._render = (renderer or Renderer()).render
+        self._resources = resources or Resources()
         for family in families:
             for recipe in (family.recipe, family.recipe_off):
                 if recipe is not None:
@@ -87,10 +91,9 @@ class Catalog:
         """NotFound names what exists; InvalidRequest names the field. Every file is rendered once against a sample node."""
         found = self._family(family)
         chosen = self._release(found, release)
-        sealed = parse(found.options, options, field="options", refused=found.options.refused).sealed()
+        sealed = parse(found.options, options, field="options", refused=refusals(found.options, found.title)).sealed()
         try:
-            for template in (found.profile, *found.files.values()):
-                self._render(template, found.context(chosen, sealed, _Sample(), SAMPLE_URLS))
+            self._everything(found, found.context(chosen, sealed, _Sample(), SAMPLE_URLS, self._resources))
         except TemplateProblem as problem:
             raise InvalidRequest(f"These options cannot be written into the installer's files: {problem}", field="options") from None
         return Prepared(found.name, chosen.name, found.recipe_for(sealed).name, sealed.stored())
@@ -117,17 +120,26 @@ class Catalog:
 
     def file(self, install: InstallView, node: NodeView, urls: Urls, name: str) -> Rendered:
         """One answer file or hook of `install`. NotFound."""
-        files = self._family(install.family).files
-        if name not in files:
-            raise NotFound(f"An install of {install.family} has no file {name[:80]!r}; it has {', '.join(files)}")
-        return Rendered(self._text(files[name], install, node, urls).encode(), kind_of(files[name]).content_type)
+        family = self._family(install.family)
+        if name in family.made:
+            return Rendered(family.made[name](self._context(install, node, urls)), "application/octet-stream")
+        if name not in family.files:
+            raise NotFound(f"An install of {install.family} has no file {name[:80]!r}; it has {', '.join((*family.files, *family.made))}")
+        return Rendered(self._text(family.files[name], install, node, urls).encode(), kind_of(family.files[name]).content_type)
 
     def preview(self, prepared: Prepared, node: NodeView | None, urls: Urls) -> dict[str, str]:
         """Every file that an install of `prepared` would have, by public name; the boot script is ``boot.ipxe``."""
         found = self._family(prepared.family)
         options = found.options.model_validate(prepared.options)
-        context = found.context(self._release(found, prepared.release), options, node or _Sample(), urls)
-        return {name: self._render(template, context) for name, template in {"boot.ipxe": found.profile, **found.files}.items()}
+        context = found.context(self._release(found, prepared.release), options, node or _Sample(), urls, self._resources)
+        return self._everything(found, context)
+
+    def needs(self, prepared: Prepared) -> str | None:
+        """The name of the repository that an install of `prepared` takes its files from; None if its option `repo` is a URL."""
+        found, chosen = self._family(prepared.family), prepared.options.get("repo")
+        if chosen is not None:
+            return None if "://" in chosen else str(chosen)
+        return found.repository(self._release(found, prepared.release))
 
     def localboot(self, node: NodeView | None, syntax: Literal["ipxe", "grub"] = "ipxe") -> str:
         """The script for a node that reached a boot loader although there is nothing to install."""
@@ -155,7 +167,12 @@ class Catalog:
             {
                 "name": family.name,
                 "title": family.title,
-                "releases": [{"name": release.name, "title": release.title} for release in family.releases.values()],
+                "releases": [
+                    {"name": release.name, "title": release.title, "repository": family.repository(release)}
+                    for release in family.releases.values()
+                ],
+                "recipe": family.recipe.name,
+                "boots": family.boots,
                 "milestones": [{"phase": each.phase, "percent": each.percent, "text": each.text} for each in family.recipe.milestones],
             }
             for family in self.families.values()
@@ -163,7 +180,15 @@ class Catalog:
 
     def schema(self, family: str) -> dict[str, Any]:
         """JSON Schema of the family's options, canonical names. NotFound."""
-        return self._family(family).options.model_json_schema(by_alias=True)
+        found = self._family(family)
+        schema: dict[str, Any] = found.options.model_json_schema(by_alias=True)
+        schema["properties"] = {name: each for name, each in schema["properties"].items() if name not in found.options.refused}
+        return schema
+
+    def _everything(self, family: Family, context: Mapping[str, Any]) -> dict[str, str]:
+        """Every file by public name; a made one shows as its size."""
+        written = {name: self._render(template, context) for name, template in {"boot.ipxe": family.profile, **family.files}.items()}
+        return written | {name: f"({len(make(context))} bytes, no text)\n" for name, make in family.made.items()}
 
     def _text(self, template: str, install: InstallView, node: NodeView, urls: Urls) -> str:
         return self._render(template, self._context(install, node, urls))
@@ -171,7 +196,7 @@ class Catalog:
     def _context(self, install: InstallView, node: NodeView, urls: Urls) -> dict[str, Any]:
         family = self._family(install.family)
         options = family.options.model_validate(dict(install.options))
-        return family.context(self._release(family, install.release), options, node, urls)
+        return family.context(self._release(family, install.release), options, node, urls, self._resources)
 
     def _family(self, name: str) -> Family:
         if name not in self.families:

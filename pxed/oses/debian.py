@@ -19,12 +19,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from pxed.errors import InvalidRequest
-from pxed.node.identity import hex_hyphen
 from pxed.oses import escape
-from pxed.oses.disk import Disk
-from pxed.oses.family import Family, NodeView, Release, Urls
+from pxed.oses.family import Family, NodeView, Release, Resources, Urls
 from pxed.oses.ifupdown import stanzas
-from pxed.oses.linux import LinuxBoot
+from pxed.oses.linux import ARM64, LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.options import CommonOptions
 from pxed.oses.partman import expert_recipe, needed_megabytes
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
@@ -127,37 +125,26 @@ class DebianOptions(CommonOptions):
     )
 
 
-def context(release: Release, options: DebianOptions, node: NodeView, urls: Urls) -> dict[str, Any]:
+def context(release: Release, options: DebianOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
     """The names that templates/debian/ uses."""
-    mirror = urlsplit(options.repo or urls.repo("debian"))
+    tree = urls.tree(options.repo, "debian")
+    mirror = urlsplit(tree)
     lvm = options.layout == "lvm"
-    boot_mac = options.installInterface if options.installInterface and ":" in options.installInterface else None
-    images = (options.repo or urls.repo("debian")) + release.data["images"].format(arch="arm64" if node.arch in ARM64 else "amd64")
+    images = tree + release.data["images"].format(arch="arm64" if node.arch in ARM64 else "amd64")
     early = urls.answer("early.sh")
     return {
-        "options": options,
-        "title": release.title,
-        "label": escape.echo(node.name or node.mac),
+        **linux_context(release, options, node, urls),
         "codename": release.data["codename"],
         "boot": LinuxBoot(
             kernel=f"{images}/linux",
             initrds=(f"{images}/initrd.gz",),
             arguments=_installer_arguments(options, urls),
-            boot_mac=hex_hyphen(boot_mac) if boot_mac else None,
+            boot_mac=boot_mac(options),
             kept=" ".join(_kept_arguments(options)),
         ),
-        "answers": urls.answers,
-        "notify": urls.answers + "/notify",
-        "notify_started": urls.notify("started"),
-        "progress": urls.progress,
-        "host": urls.host,
-        "port": urls.port,
-        "booted": urls.notify("booted"),
-        "path": urlsplit(urls.notify("booted")).path,
         "mirror": {"protocol": mirror.scheme, "host": mirror.netloc, "directory": mirror.path or "/"},
         "services": {"none": "", "security": "security", "all": "security, updates"}[options.updates],
         "packages": _packages(options),
-        "disk": options.disk or Disk(),
         "disk_path": options.disk.path if options.disk else None,
         "layout": options.layout,
         "needed_megabytes": needed_megabytes(options.installPartitions, lvm=lvm),
@@ -213,8 +200,7 @@ def _lonely_network(options: DebianOptions, urls: Urls) -> list[str]:
 
 def _kept_arguments(options: DebianOptions) -> list[str]:
     """The words behind ``---``, which debian-installer also gives to the installed system."""
-    console = ["console=tty0", f"console={options.console.argument}"] if options.console else []
-    return [*console, *options.targetKernelArgs.split()]
+    return [*console_arguments(options), *options.targetKernelArgs.split()]
 
 
 def _packages(options: DebianOptions) -> list[str]:
@@ -243,12 +229,10 @@ def _dhclient(options: DebianOptions) -> str:
 
 
 IMAGES = "/dists/%s/main/installer-{arch}/current/images/netboot/debian-installer/{arch}"
-ARM64 = (11, 19)
-"""Client architectures (option 93) of 64-bit ARM."""
 
 
 def _release(number: str, codename: str) -> Release:
-    return Release(number, f"Debian {number} ({codename})", {"codename": codename, "images": IMAGES % codename})
+    return Release(number, f"Debian {number} ({codename})", {"codename": codename, "images": IMAGES % codename, "repository": "debian"})
 
 
 RELEASES = {release.name: release for release in (_release("13", "trixie"), _release("12", "bookworm"), _release("11", "bullseye"))}
@@ -260,14 +244,14 @@ DEBIAN = Family(
     options=DebianOptions,
     recipe=Recipe("debian", 1, install, MILESTONES),
     recipe_off=Recipe("debian-off", 1, install_and_stop, MILESTONES[:2]),
-    profile="debian/boot.ipxe.j2",
+    profile="boot/linux.ipxe.j2",
     files={
         "preseed.cfg": "debian/answers.preseed.j2",
         "early.sh": "debian/early.sh.j2",
         "disk.sh": "debian/disk.sh.j2",
         "late.sh": "debian/late.sh.j2",
-        "firstboot.sh": "debian/firstboot.sh.j2",
-        "firstboot.service": "debian/firstboot.service.j2",
+        "firstboot.sh": "linux/firstboot.sh.j2",
+        "firstboot.service": "linux/firstboot.service.j2",
     },
     context=context,
     aliases={release.data["codename"]: release.name for release in RELEASES.values()},

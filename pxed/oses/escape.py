@@ -7,12 +7,13 @@ This file's rules
 
 Sources: POSIX.1-2017 XCU 2.2 (shell quoting); debian-installer's `debconf-set-selections` (one logical line, a final backslash
 continues it, carriage returns are dropped, leading blanks are skipped); iPXE `src/core/exec.c` (`${` expands and cannot be quoted; the
-words ``#``, ``||``, ``&&`` and ``;`` end a command); RFC 8259.
+words ``#``, ``||``, ``&&`` and ``;`` end a command); RFC 8259; XML 1.0; TOML 1.0; pykickstart (`shlex.split` of each line).
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 IPXE_OPERATORS = frozenset({"#", "||", "&&", ";"})
@@ -49,6 +50,56 @@ def preseed(value: Any) -> str:
     if found.endswith("\\"):
         raise Unwritable("a preseed value cannot end with a backslash (it would continue the line)")
     return found
+
+
+def line(value: Any) -> str:
+    """Text in a format that is read line by line and knows no quotes: no line break and no control character."""
+    found = text(value)
+    if any(ord(letter) < 32 or ord(letter) == 127 or letter in "\x85\u2028\u2029" for letter in found):
+        raise Unwritable("a value of one line: no line breaks and no control characters")
+    return found
+
+
+def kickstart(value: Any) -> str:
+    """One word of a kickstart command. Anaconda splits a line as a shell does (Python's shlex), but never beyond its end."""
+    return sh(line(value))
+
+
+def xml(value: Any) -> str:
+    """Character data or an attribute's value in double quotes, XML 1.0 (section 2.2, 2.4): what it cannot carry is refused.
+
+    Line breaks and tabs are written as references: in an attribute, and from a carriage return, they would become blanks and newlines.
+    """
+    found = text(value)
+    if any(
+        (ord(letter) < 32 and letter not in "\t\n\r") or 0xD800 <= ord(letter) <= 0xDFFF or letter in "\ufffe\uffff" for letter in found
+    ):
+        raise Unwritable("XML cannot carry control characters")
+    for letter, written in (
+        ("&", "&amp;"),
+        ("<", "&lt;"),
+        (">", "&gt;"),
+        ('"', "&quot;"),
+        ("\t", "&#9;"),
+        ("\n", "&#10;"),
+        ("\r", "&#13;"),
+    ):
+        found = found.replace(letter, written)
+    return found
+
+
+def toml(value: Any) -> str:
+    """A TOML 1.0 value: basic string, integer, float, boolean, array or inline table of such."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{toml(str(name))} = {toml(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(toml(each) for each in value) + "]"
+    if isinstance(value, bool | int | float):
+        return text(value)
+    written = json.dumps(text(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+    if any(0xD800 <= ord(letter) <= 0xDFFF for letter in written):
+        raise Unwritable("half of a surrogate pair is no character")
+    return written
 
 
 def ipxe(value: Any) -> str:

@@ -52,6 +52,10 @@ class Urls:
         """The tree of the repository `name`."""
         return f"{self.base}/repo/{name}"
 
+    def tree(self, chosen: str | None, name: str) -> str:
+        """The tree an install takes its files from: what its option `repo` says (a URL or the name of a repository), else `name`."""
+        return chosen if chosen is not None and "://" in chosen else self.repo(chosen or name)
+
     @property
     def authority(self) -> str:
         """``IP[:port]``, IPv6 in brackets."""
@@ -102,8 +106,24 @@ class NodeView(Protocol):
     def localboot(self) -> str | None: ...
 
 
-Context = Callable[[Release, Any, NodeView, Urls], dict[str, Any]]
-"""(release, options, node, urls) > the names that the family's templates use. Pure. InvalidRequest for options that can't be combined."""
+def _nothing_known(_name: str) -> Mapping[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What the appliance lends to a family beside the request: `media(name)` is what was recognised about the medium behind the repository
+    of that name (docs/repositories.md; empty if nothing is), from memory."""
+
+    media: Callable[[str], Mapping[str, Any]] = _nothing_known
+
+
+Context = Callable[[Release, Any, NodeView, Urls, Resources], dict[str, Any]]
+"""(release, options, node, urls, resources) > the names that the family's templates use. Pure. InvalidRequest for options that can't be
+combined."""
+
+Made = Callable[[Mapping[str, Any]], bytes]
+"""context > a file that no template can write, such as an archive. Pure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +144,18 @@ class Family:
     """The recipe when the node is switched off at the end (`after`), so that its first boot is not waited for."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Other names of releases (code names) > the release's name."""
+    made: Mapping[str, Made] = field(default_factory=dict)
+    """Public file name > what makes it, for files that are no templates."""
+    boots: int = 2
+    """How often the node boots until it is proven: the installer's own boot counts as one."""
+    plain_secrets: frozenset[str] = frozenset()
+    """Files that must hold a password in plain text, because their installer takes no hash (docs/os/ says so)."""
+    posted: frozenset[str] = frozenset()
+    """Files that this family's installer asks for by POST (it sends facts about the machine along)."""
+
+    def repository(self, release: Release) -> str:
+        """The name of the repository that an install takes its files from unless its option `repo` says otherwise."""
+        return str(release.data.get("repository", f"{self.name}-{release.name}"))
 
     def recipe_for(self, options: CommonOptions) -> Recipe:
         """The recipe that fits these options."""

@@ -1,8 +1,19 @@
-"""How an installer's kernel is started, whatever the boot loader: the one value that iPXE's and GRUB's scripts are both written from."""
+"""What every Linux installer has in common: how its kernel is started, and the names that templates/linux/ uses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from pxed.node.identity import hex_hyphen
+from pxed.oses import escape
+from pxed.oses.disk import Disk
+from pxed.oses.family import NodeView, Release, Urls
+from pxed.oses.options import CommonOptions
+
+ARM64 = (11, 19)
+"""Client architectures (option 93) of 64-bit ARM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +35,32 @@ class LinuxBoot:
     def initrd_names(self) -> tuple[str, ...]:
         """The last part of each initrd's path."""
         return tuple(url.rsplit("/", 1)[-1] for url in self.initrds)
+
+
+def boot_mac(options: CommonOptions) -> str | None:
+    """`LinuxBoot.boot_mac` of an install: the MAC address of `installInterface`, None if that is a name or not given."""
+    chosen = options.installInterface
+    return hex_hyphen(chosen) if chosen is not None and ":" in chosen else None
+
+
+def console_arguments(options: CommonOptions) -> list[str]:
+    """Kernel arguments for the console: the screen stays, the serial line comes last and so is /dev/console."""
+    return ["console=tty0", f"console={options.console.argument}"] if options.console else []
+
+
+def linux_context(release: Release, options: CommonOptions, node: NodeView, urls: Urls) -> dict[str, Any]:
+    """The names that templates/boot/linux.ipxe.j2 (with `boot`) and templates/linux/ use."""
+    return {
+        "options": options,
+        "title": release.title,
+        "label": escape.echo(node.name or node.mac),
+        "answers": urls.answers,
+        "notify": urls.answers + "/notify",
+        "notify_started": urls.notify("started"),
+        "progress": urls.progress,
+        "host": urls.host,
+        "port": urls.port,
+        "booted": urls.notify("booted"),
+        "path": urlsplit(urls.notify("booted")).path,
+        "disk": options.disk or Disk(),
+    }

@@ -76,6 +76,17 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _repo(value: str) -> str:
+    if re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,62}", value):
+        return value
+    try:
+        return _url(value)
+    except ValueError:
+        raise ValueError(
+            "the name of a repository, or a URL like http://mirror.example.com/debian, without user, query and fragment"
+        ) from None
+
+
 def _proxy(value: str) -> str:
     found = re.fullmatch(
         r"https?://(?:[A-Za-z0-9._~%-]+(?::[A-Za-z0-9._~%!*-]*)?@)?(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?/?", value
@@ -207,8 +218,8 @@ class CommonOptions(Strict):
         validation_alias=names("targetKernelArgs", "grubLinuxAppend"),
         description="For the installer's and the installed kernel",
     )
-    repo: Annotated[str, AfterValidator(_url)] | None = Field(
-        default=None, description="Take packages from here instead of from pxed's own repository"
+    repo: Annotated[str, AfterValidator(_repo)] | None = Field(
+        default=None, description="Take the installer's files from here: the name of another repository, or a URL"
     )
     remoteLogging: bool = Field(default=True, description="The installer's log goes to pxed by syslog")
     after: Literal["reboot", "poweroff", "halt"] = Field(default="reboot", description="What the node does when the installer ends")

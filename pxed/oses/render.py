@@ -63,6 +63,11 @@ KINDS: Mapping[str, Kind] = {
         Kind("sh", escape.sh, "text/x-shellscript; charset=utf-8"),
         Kind("preseed", escape.preseed, "text/plain; charset=utf-8"),
         Kind("service", escape.preseed, "text/plain; charset=utf-8"),
+        Kind("ks", escape.kickstart, "text/plain; charset=utf-8"),
+        Kind("xml", escape.xml, "application/xml"),
+        Kind("yaml", escape.json_value, "text/yaml; charset=utf-8"),
+        Kind("toml", escape.toml, "application/toml"),
+        Kind("cfg", escape.line, "text/plain; charset=utf-8"),
         Kind("json", escape.json_value, "application/json"),
         Kind("txt", escape.plain, "text/plain; charset=utf-8"),
     )

@@ -42,7 +42,7 @@ class InstallerFiles(Plain):
                 await callback.notify(self._rooms, request, token, rest[1] if rest[1:] and rest[1] else None)
             elif rest == ["progress"] and request.method != b"HEAD":
                 await callback.progress(self._rooms, request, token)
-            elif request.method in {b"POST", b"PUT"} or rest[:1] == ["notify"]:
+            elif rest[:1] == ["notify"] or request.method == b"PUT" or (request.method == b"POST" and not self._posted(token, rest)):
                 raise UnsupportedMethod([b"GET"])
             else:
                 self._file(request, token, "/".join(rest))
@@ -50,6 +50,11 @@ class InstallerFiles(Plain):
             request.reply(404, NO_INSTALL)
         except UnsupportedMethod:
             request.reply(405, "method not allowed\n")
+
+    def _posted(self, token: str, rest: list[str]) -> bool:
+        """Whether the install's family asks for this file by POST. NotFound."""
+        family = self._rooms.catalog.families.get(self._rooms.engine.by_token(token).family)
+        return family is not None and "/".join(rest) in family.posted
 
     def _file(self, request: Any, token: str, name: str) -> None:
         rooms = self._rooms
@@ -69,7 +74,7 @@ class InstallerFiles(Plain):
             return
         request.setHeader(b"Cache-Control", b"no-store")
         request.reply(200, rendered.body, rendered.content_type)
-        if request.method == b"GET":
+        if request.method != b"HEAD":
             self._served(install, node, name)
 
     def _served(self, install: Any, node: Any, name: str) -> None:

@@ -1,0 +1,42 @@
+"""Samples of every family: the least and the most that can be asked of it, and everything hostile that it accepts."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from tests.oses import samples
+
+CASES = ("minimal", "full", "hostile")
+
+
+def sample(family: str, case: str) -> dict[str, Any]:
+    """A fresh copy of the family's sample `case`."""
+    name = f"tests.oses.samples_{family.replace('-', '_')}"
+    module = import_module(name) if find_spec(name) else samples
+    found = {
+        "minimal": getattr(module, "MINIMAL", {}),
+        "full": module.FULL,
+        "hostile": module.HOSTILE if module is not samples else samples.hostile(),
+    }[case]
+    return copy.deepcopy(found)
+
+
+def secrets_of(options: Any) -> list[str]:
+    """Every plain password in a request."""
+    return list(_secrets(options))
+
+
+def _secrets(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if isinstance(inner, str) and (name.lower().endswith("password") or name == "productkey"):
+                yield inner
+            else:
+                yield from _secrets(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _secrets(inner)

@@ -1,0 +1,102 @@
+"""What holds for every file of every family and release: it can be read in its own format, holds no secret, and says what it must.
+
+A family's own samples are `FULL` and `HOSTILE` in tests/oses/samples_<family>.py; without them the common ones that it takes are used.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tomllib
+from functools import cache
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+from pxed.oses.catalog import Catalog
+from pxed.oses.features import UNIFIED
+from tests.oses.families import CASES, sample, secrets_of
+from tests.oses.samples import TOKEN, URLS, FakeNode
+
+CATALOG = Catalog()
+EVERY = [(family.name, release, case) for family in CATALOG.families.values() for release in family.releases for case in CASES]
+FAMILIES = list(CATALOG.families)
+
+
+@cache
+def rendered(family: str, release: str, case: str) -> dict[str, str]:
+    prepared = CATALOG.prepare(family, release, sample(family, case))
+    return CATALOG.preview(prepared, FakeNode(name="rack 1 ü"), URLS)
+
+
+def readable(name: str, text: str) -> None:
+    """AssertionError or the reader's own error if `text` is not in the format that the name promises."""
+    if name.endswith((".json", ".ign")):
+        json.loads(text)
+    elif name.endswith(".xml"):
+        ElementTree.fromstring(text)
+    elif name.endswith(".toml"):
+        tomllib.loads(text)
+    elif name.endswith((".yaml", ".yml")) or name == "user-data":
+        yaml.safe_load(text)
+    elif name.endswith(".sh"):
+        assert text.startswith("#!/bin/")
+        subprocess.run([text.split("\n", 1)[0].removeprefix("#!").split()[0], "-n"], input=text.encode(), check=True, timeout=30)
+    elif name.endswith(".ipxe"):
+        assert text.startswith("#!ipxe\n")
+        assert text.isascii()
+
+
+@pytest.mark.parametrize(("family", "release", "case"), EVERY)
+def test_every_file_can_be_read_in_its_own_format(family: str, release: str, case: str) -> None:
+    for name, text in rendered(family, release, case).items():
+        readable(name, text)
+
+
+@pytest.mark.parametrize(("family", "release", "case"), EVERY)
+def test_no_file_holds_a_plain_password_unless_its_installer_has_no_other_way(family: str, release: str, case: str) -> None:
+    plain = CATALOG.families[family].plain_secrets
+    for name, text in rendered(family, release, case).items():
+        if name not in plain:
+            assert not [secret for secret in secrets_of(sample(family, case)) if secret in text], name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_a_family_lacks_is_refused_by_name(family: str) -> None:
+    found = CATALOG.families[family]
+    known = json.dumps(CATALOG.schema(family)["properties"])
+    for name in UNIFIED:
+        if f'"{name}"' not in known and name not in str(found.options.model_fields.values()):
+            with pytest.raises(Exception, match=f"options.{name} cannot be used here: ."):
+                CATALOG.prepare(family, None, {name: ["x"]})
+
+
+@pytest.mark.parametrize(("family", "release", "case"), EVERY)
+def test_the_boot_script_retries_reports_and_never_boots_by_accident(family: str, release: str, case: str) -> None:
+    script = rendered(family, release, case)["boot.ipxe"]
+    assert f"/i/{TOKEN}/notify/started?status=fail" in script
+    for line in script.splitlines():
+        if re.match(r"(kernel|initrd|boot)\b", line):
+            assert re.search(r"\|\| goto \w+$", line), line
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_schema_and_the_list_are_json_and_the_default_release_can_be_prepared(family: str) -> None:
+    json.dumps(CATALOG.schema(family))
+    (shown,) = [each for each in json.loads(json.dumps(CATALOG.list())) if each["name"] == family]
+    assert shown["recipe"]
+    assert shown["boots"] >= 2
+    assert shown["milestones"]
+    prepared = CATALOG.prepare(family, None, sample(family, "minimal"))
+    assert prepared.release == shown["releases"][0]["name"]
+    assert CATALOG.needs(prepared) == shown["releases"][0]["repository"]
+
+
+def test_secrets_are_gone_from_what_is_stored() -> None:
+    for family in FAMILIES:
+        options: dict[str, Any] = sample(family, "full")
+        stored = json.dumps(CATALOG.visible(CATALOG.prepare(family, None, options).options), ensure_ascii=False)
+        assert not [secret for secret in secrets_of(options) if secret in stored], family

@@ -63,7 +63,7 @@ class DhcpSettings(_Section):
 
 
 class RepositorySettings(_Section):
-    """A tree of installer files: layers tried in order, each a local directory, an http(s) URL or ``apt`` (this host's own mirror)."""
+    """A tree of installer files: layers tried in order: a directory, an .iso, an http(s) URL or ``apt`` (this host's own mirror)."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
     layers: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -74,7 +74,7 @@ class RepositorySettings(_Section):
     def _layer_shape(cls, layers: tuple[str, ...]) -> tuple[str, ...]:
         for layer in layers:
             if layer != "apt" and not layer.startswith(("/", "http://", "https://")):
-                raise ValueError(f"a layer is an absolute directory, an http(s) URL or 'apt', not {layer!r}")
+                raise ValueError(f"a layer is the absolute path of a directory or an .iso, an http(s) URL or 'apt', not {layer!r}")
         return layers
 
 

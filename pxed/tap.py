@@ -77,7 +77,7 @@ class Options(usage.Options):
     opt_i = opt_interface
 
     def opt_repository(self, text: str) -> None:
-        """NAME=LAYER[,LAYER...]: a tree of installer files; a layer is a directory, an http(s) URL, or 'apt' (this host's mirror)."""
+        """NAME=LAYER[,LAYER...]: installer files; a layer is a directory, an .iso, an http(s) URL, or 'apt' (this host's mirror)."""
         name, sep, layers = text.partition("=")
         if not sep or not layers:
             raise usage.UsageError(f"--repository wants NAME=LAYER[,LAYER...], not {text!r}")

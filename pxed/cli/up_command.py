@@ -28,7 +28,7 @@ _PORTS = ("http", "dhcp", "pxe", "tftp", "syslog")
 @click.option("--state-dir", metavar="DIR", help="Where database, token and caches live. Default: that of `pxed --state-dir`.")
 @click.option("--tftproot", metavar="DIR", help="Directory of boot programs. Default: STATE_DIR/tftproot.")
 @click.option("--repository", "repositories", multiple=True, metavar="NAME=LAYER[,LAYER...]",
-              help="A tree of installer files; a layer is a directory, an http(s) URL, or 'apt' (this host's own mirror).")  # fmt: skip
+              help="Installer files; a layer is a directory, an .iso, an http(s) URL, or 'apt' (this host's own mirror).")  # fmt: skip
 @click.option("--http-port", type=int, help="TCP port of profiles, files and API. Default: 80.")
 @click.option("--dhcp-port", type=int, help="UDP port of the DHCP side. Default: 67; only labs change it.")
 @click.option("--pxe-port", type=int, help="UDP port of the PXE service. Default: 4011; only labs change it.")

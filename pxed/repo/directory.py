@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +16,27 @@ READ_AHEAD = 8 << 20
 
 @dataclass(slots=True)
 class Opened:
-    """An open regular file with its validators; `modified` in UTC seconds. Whoever has it closes `fd` (-1: given away)."""
+    """An open regular file with its validators; `modified` in UTC seconds. Whoever has it closes `fd` (-1: given away).
+
+    `extents`, where given, are the (offset, length) of the file's parts within `fd`, in order: a file inside an image.
+    """
 
     fd: int
     name: str
     size: int
     modified: float
     etag: bytes
+    extents: tuple[tuple[int, int], ...] | None = None
+
+    def stretches(self, start: int, length: int) -> Iterator[tuple[int, int]]:
+        """Bytes `start` to ``start + length`` of the file > (offset, length) within `fd`."""
+        for offset, size in ((0, self.size),) if self.extents is None else self.extents:
+            if start < size and length:
+                here = min(length, size - start)
+                yield offset + start, here
+                start, length = 0, length - here
+            else:
+                start -= min(start, size)
 
     def close(self) -> None:
         """May be called twice."""

@@ -9,17 +9,18 @@ from urllib.parse import urlsplit
 
 from twisted.logger import Logger
 
-from pxed.errors import NotFound
+from pxed.errors import NotFound, PxedError, StorageUnavailable
 from pxed.repo.aptsource import debian_mirror
 from pxed.repo.cache import Cache
 from pxed.repo.directory import DirectoryLayer, Opened
 from pxed.repo.disk import Disk
 from pxed.repo.fetch import Fetch, UpstreamFailed
+from pxed.repo.isolayer import Indexes, IsoLayer
 from pxed.repo.mirror import Described, Mirror
 from pxed.repo.upstream import Upstream, make_client
 
 if TYPE_CHECKING:
-    from pxed.config import RepositorySettings, Settings
+    from pxed.config import Settings
 
 log = Logger()
 
@@ -44,15 +45,22 @@ class Repository:
 
     async def open(self, path: str, *, head: bool = False) -> Source:
         """The first layer's file. NotFound if no layer has it; UpstreamFailed if one that might have it can't say and no other has it."""
-        problem: UpstreamFailed | None = None
+        problem: PxedError | None = None
         for layer in self.layers:
             try:
                 return await layer.open(path, head=head)
             except NotFound:
                 continue
-            except UpstreamFailed as e:
+            except (UpstreamFailed, StorageUnavailable) as e:
                 problem = problem or e
         raise problem or NotFound(f"repository {self.name} has no {path[:200]!r}")
+
+    async def image(self) -> Opened:
+        """The .iso that the repository is made of, whole. NotFound if it has none; StorageUnavailable."""
+        for layer in self.layers:
+            if isinstance(layer, IsoLayer):
+                return await layer.whole()
+        raise NotFound(f"repository {self.name} is no .iso")
 
     def stop(self) -> None:
         """Give up what is being fetched. May be called twice."""
@@ -61,29 +69,36 @@ class Repository:
                 layer.stop()
 
 
-def make_repositories(settings: Settings, *, reactor: Any, now: Callable[[], float]) -> dict[str, Repository]:
-    """Every repository of the settings, by name. Blocking but brief: reads apt's sources where a layer is ``apt``."""
-    disk = Disk(reactor)
-    client = make_client(reactor, settings.http_proxy)
-    return {
-        each.name: Repository(each.name, _layers(each, settings.cache_dir / each.name, disk, client, reactor, now))
-        for each in settings.repository
-    }
+class Builder:
+    """Makes repositories of what the operator named. Images keep their indexes below `index_dir`, mirrors their files below `cache_dir`."""
 
+    def __init__(self, settings: Settings, *, reactor: Any, now: Callable[[], float]) -> None:
+        self.disk = Disk(reactor)
+        self.client = make_client(reactor, settings.http_proxy)
+        self.indexes = Indexes(settings.state_dir / "indexes")
+        self._cache_dir, self._reactor, self._now = settings.cache_dir, reactor, now
 
-def _layers(settings: RepositorySettings, cache_dir: Path, disk: Disk, client: Any, reactor: Any, now: Callable[[], float]) -> list[Layer]:
-    layers: list[Layer] = []
-    for text in settings.layers:
+    def build(self, name: str, sources: Sequence[str], cache_bytes: int) -> Repository:
+        """A layer per source: directory, .iso, http(s) URL or ``apt``. Blocking but brief: looks at files, reads apt's sources."""
+        return Repository(name, [layer for text in sources if (layer := self._layer(name, text, cache_bytes)) is not None])
+
+    def _layer(self, name: str, text: str, cache_bytes: int) -> Layer | None:
         if text.startswith("/"):
-            layers.append(DirectoryLayer(Path(text), disk))
-            continue
+            path = Path(text)
+            is_image = path.is_file() or (path.suffix.lower() == ".iso" and not path.is_dir())
+            return IsoLayer(path, self.indexes, self.disk) if is_image else DirectoryLayer(path, self.disk)
         url = debian_mirror() if text == "apt" else text
         if url is None:
-            log.warn("Repository {name}: this host's apt has no Debian mirror, so that layer is empty", name=settings.name)
-            continue
+            log.warn("Repository {name}: this host's apt has no Debian mirror, so that layer is empty", name=name)
+            return None
         upstream = Upstream(url)
         parts = urlsplit(str(upstream))
-        place = cache_dir / "".join(c if c.isalnum() or c in "._-" else "_" for c in parts.netloc + parts.path)
-        cache = Cache(place, max_bytes=settings.cache_bytes, disk=disk, now=now)
-        layers.append(Mirror(upstream, cache, client=client, disk=disk, clock=reactor, now=now))
-    return layers
+        place = self._cache_dir / name / "".join(c if c.isalnum() or c in "._-" else "_" for c in parts.netloc + parts.path)
+        cache = Cache(place, max_bytes=cache_bytes, disk=self.disk, now=self._now)
+        return Mirror(upstream, cache, client=self.client, disk=self.disk, clock=self._reactor, now=self._now)
+
+
+def make_repositories(settings: Settings, *, reactor: Any, now: Callable[[], float]) -> dict[str, Repository]:
+    """Every repository of the settings, by name. As brief as `Builder.build`."""
+    builder = Builder(settings, reactor=reactor, now=now)
+    return {each.name: builder.build(each.name, each.layers, each.cache_bytes) for each in settings.repository}

@@ -30,7 +30,7 @@ def resolve(root: Path, name: str) -> Path:
 
     `name` is already percent-decoded. Nothing in the messages tells more than the name itself.
     """
-    parts = _parts(name)
+    parts = parts_of(name)
     base = os.path.realpath(root)
     try:
         real = os.path.realpath(os.path.join(base, *parts))
@@ -60,7 +60,7 @@ def open_regular(path: Path) -> tuple[int, os.stat_result]:
     return fd, info
 
 
-def _parts(name: str) -> list[str]:
+def parts_of(name: str) -> list[str]:
     if "\0" in name or "\\" in name:
         raise OutsideRoot(f"{_shown(name)} is no file name")
     parts = [part for part in name.split("/") if part not in {"", "."}]

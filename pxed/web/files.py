@@ -34,8 +34,11 @@ async def send_file(request: Any, file: Opened, *, disk: Disk, clock: Any) -> in
             raise error.ConnectionLost()
         answer = begin(request, file.name, size=file.size, modified=file.modified, etag=file.etag)
         if answer.length and request.method != b"HEAD":
+            *parts, (offset, length) = file.stretches(answer.start, answer.length)
+            for part in parts:
+                await sendfile.send(request, os.dup(file.fd), *part, disk=disk, clock=clock)
             fd, file.fd = file.fd, -1
-            await sendfile.send(request, fd, answer.start, answer.length, disk=disk, clock=clock)
+            await sendfile.send(request, fd, offset, length, disk=disk, clock=clock)
             request.finish()
             return answer.length
     finally:

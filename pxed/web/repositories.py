@@ -1,13 +1,16 @@
-"""``/repo/<name>/<path>``: installer files and packages, from directories, from the cache, or while they are still arriving."""
+"""``/repo/<name>/<path>``: installer files and packages, from directories and images, from the cache, or while they are still arriving.
+
+``/repo/<name>.iso`` is the image that a repository is made of, whole: Ubuntu's installer wants that, at a URL with this ending.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from twisted.internet import error
 
-from pxed.errors import NotFound
+from pxed.errors import NotFound, StorageUnavailable
 from pxed.repo.directory import Opened
 from pxed.repo.fetch import Fetch, UpstreamFailed
 from pxed.repo.repository import Repository
@@ -27,23 +30,31 @@ class Repositories(Plain):
 
     async def get(self, request: Any) -> None:
         name, _, path = path_below(request).partition("/")
-        repository = self._repositories.get(name)
-        if repository is None:
+        opening = self._opening(name, path, head=request.method == b"HEAD")
+        if opening is None:
             known = ", ".join(sorted(self._repositories)) or "none"
             request.reply(404, f"no such repository; there is: {known}\n")
             return
         try:
-            source = await repository.open(path, head=request.method == b"HEAD")
+            source = await opening
         except NotFound:
             self._traffic.missing(request.peer, f"{name}/{path}")
             request.reply(404, "no such file\n")
             return
-        except UpstreamFailed as e:
+        except (UpstreamFailed, StorageUnavailable) as e:
             self._traffic.failed(request.peer, f"{name}/{path}", str(e))
             raise
         sent = await self._send(request, source)
         if request.method == b"GET":
             self._traffic.sent(request.peer, f"{name}/{path}", sent)
+
+    def _opening(self, name: str, path: str, *, head: bool) -> Awaitable[Any] | None:
+        """What will open the file, or the whole image; None if there is no such repository."""
+        repository = self._repositories.get(name)
+        if repository is not None:
+            return repository.open(path, head=head)
+        imaged = None if path else self._repositories.get(name.removesuffix(".iso"))
+        return imaged.image() if imaged is not None else None
 
     async def _send(self, request: Any, source: Any) -> int:
         if isinstance(source, Opened):

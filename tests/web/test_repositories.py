@@ -18,10 +18,13 @@ from twisted.web.server import NOT_DONE_YET, Site
 from pxed.repo.cache import Cache
 from pxed.repo.directory import DirectoryLayer
 from pxed.repo.disk import Disk
+from pxed.repo.isolayer import Indexes, IsoLayer
 from pxed.repo.mirror import Mirror
 from pxed.repo.repository import Repository
 from pxed.repo.upstream import Upstream, Verbatim
 from pxed.web.sendfile import STALL
+from tests.repo import media
+from tests.repo.media import needs
 from tests.web.real import Client, descriptors, listening, reactor, until
 from tests.web.world import MAC, NODE_ADDRESS, MemoryReactor, World
 
@@ -230,3 +233,52 @@ async def test_an_upstream_that_cannot_be_reached_is_a_502_and_told_on_the_nodes
         assert head["status"] == "502"
         assert b"can't be reached" in body
         assert place.world.kinds()[-1] == "http.failed"
+
+
+@asynccontextmanager
+async def imaged(tmp_path: Path, image: Path) -> AsyncIterator[Client]:
+    """A connection to a site whose repository `m` is an image."""
+    (tmp_path / "boot").mkdir()
+    layer = IsoLayer(image, Indexes(tmp_path / "indexes"), Disk(reactor))
+    world = World(tmp_path / "boot", {"m": Repository("m", [layer])}, reactor=reactor)
+    async with listening(world.site) as port:
+        client = Client(port)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+@needs("xorriso")
+async def test_a_file_inside_an_image_is_served_by_ranges_and_the_image_itself_under_its_name(tmp_path: Path) -> None:
+    image = media.rock_ridge(media.tree(tmp_path / "t", {"images/vmlinuz": BODY, ".treeinfo": "[general]"}), tmp_path / "m.iso")
+    async with imaged(tmp_path, image) as client:
+        client.get("/repo/m/images/vmlinuz")
+        head, body = await client.response()
+        assert (head["status"], body) == ("200", BODY)
+        client.get("/repo/m/images/vmlinuz", Range="bytes=1000000-1099999", **{"If-Range": head["etag"]})
+        head, body = await client.response()
+        assert (head["status"], body) == ("206", BODY[1_000_000:1_100_000])
+        client.get("/repo/m/.treeinfo")
+        assert (await client.response())[1] == b"[general]"
+        client.get("/repo/m.iso")
+        assert (await client.response())[1] == image.read_bytes()
+        for path in ("/repo/m.iso/", "/repo/m/nothing", "/repo/m/images", "/repo/x.iso", "/repo/m.iso/x"):
+            client.get(path)
+            head, _ = await client.response()
+            assert (path, head["status"]) == (path, "200" if path == "/repo/m.iso/" else "404")
+
+
+@needs("genisoimage")
+async def test_ranges_across_the_extents_of_a_file(tmp_path: Path) -> None:
+    first, second = BODY[:1_500_000], BODY[::-1]
+    whole = first + second
+    async with imaged(tmp_path, media.multi_extent(tmp_path, first, second)) as client:
+        before = descriptors(tmp_path / "multi.iso")
+        client.get("/repo/m/big.bin")
+        assert (await client.response())[1] == whole
+        for start, end in ((1_499_990, 1_500_010), (0, 1_499_999), (1_500_000, 1_500_000), (1_499_999, len(whole) - 1)):
+            client.get("/repo/m/big.bin", Range=f"bytes={start}-{end}")
+            head, body = await client.response()
+            assert (head["content-range"], body) == (f"bytes {start}-{end}/{len(whole)}", whole[start : end + 1])
+        assert descriptors(tmp_path / "multi.iso") == before

@@ -53,16 +53,20 @@ class Stanza:
 
 
 class AptRoot:
-    """`folder` is kept between runs: apt then fetches only what changed. The mirror's address is in there and nowhere else."""
+    """`folder` is kept between runs: apt then fetches only what changed. The mirror's address is in there and nowhere else.
 
-    def __init__(self, folder: Path, mirror: Upstream, suite: str, *, arch: str = "amd64") -> None:
+    `installer`: with the index of the installer's components (udebs); who needs none is spared a mirror where that one is out of step.
+    """
+
+    def __init__(self, folder: Path, mirror: Upstream, suite: str, *, arch: str = "amd64", installer: bool = True) -> None:
         self.suite = suite
         self.arch = arch
         self._folder = folder
         for part in ("lists/partial", "archives/partial"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         signed = f"signed-by={KEYRING} " if KEYRING.exists() else ""
-        (folder / "sources.list").write_text(f"deb [{signed}arch={arch}] {mirror.base.geturl()} {suite} main main/debian-installer\n")
+        components = "main main/debian-installer" if installer else "main"
+        (folder / "sources.list").write_text(f"deb [{signed}arch={arch}] {mirror.base.geturl()} {suite} {components}\n")
         (folder / "status").touch()
 
     def update(self) -> None:

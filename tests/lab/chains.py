@@ -21,7 +21,7 @@ PACKAGES = {"amd64": ("shim-signed", "grub-efi-amd64-signed"), "arm64": ("shim-s
 def unpacked(architecture: str, *, say: Say) -> Path:
     """A tree with the packages' files; the .debs are kept between runs. LabProblem when the mirror has no Debian 13."""
     folder = cache_folder() / "chains" / architecture
-    apt = AptRoot(folder / "apt", upstream(), SUITE, arch=architecture)
+    apt = AptRoot(folder / "apt", upstream(), SUITE, arch=architecture, installer=False)
     apt.update()
     tree = folder / "tree"
     shutil.rmtree(tree, ignore_errors=True)

@@ -102,9 +102,12 @@ def serve(work: Path, port: int) -> None:
     from twisted.internet.defer import Deferred
 
     from pxed.config import load
+    from pxed.node.guard import Guard
     from pxed.node.inventory import Inventory
     from pxed.node.timeline import Timeline
-    from pxed.oses.catalog import Catalog
+    from pxed.oses.catalog import Catalog, Urls
+    from pxed.oses.scripts import BootScripts
+    from pxed.repo.bootprograms import BootPrograms
     from pxed.store import Store
     from pxed.web.site import make_site
     from pxed.workflow.engine import Engine
@@ -124,9 +127,13 @@ def serve(work: Path, port: int) -> None:
         node = await inventory.add("52:54:00:12:34:56")
         wanted = catalog.prepare("debian", "12", {})
         await engine.create(node.id, family=wanted.family, release=wanted.release, recipe=wanted.recipe, options=wanted.options)
+        guard, none = Guard(inventory=inventory, timeline=timeline), BootPrograms([])
+        guard.close()  # one node fetches its profile thousands of times here
+        scripts = BootScripts(inventory=inventory, timeline=timeline, engine=engine, catalog=catalog, urls=Urls, guard=guard)
         site = make_site(
-            inventory=inventory, timeline=timeline, engine=engine, catalog=catalog, repositories={}, tftproot=work / "www" / "b",
-            settings=settings, api_token="-", reactor=reactor, now=time.time, health=dict,
+            inventory=inventory, timeline=timeline, engine=engine, catalog=catalog, scripts=scripts, repositories={},
+            tftproot=work / "www" / "b", settings=settings, api_token="-", reactor=reactor, now=time.time, health=dict, guard=guard,
+            programs=lambda: none,
         )  # fmt: skip
         reactor.listenTCP(port, site, interface="127.0.0.1", backlog=4096)
 

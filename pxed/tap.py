@@ -28,6 +28,7 @@ from pxed.config import Settings, load, prepare_state
 from pxed.dhcp.responder import Responder
 from pxed.errors import HostProblem, PxedError, StorageUnavailable
 from pxed.lateness import Lateness
+from pxed.node.guard import Guard
 from pxed.node.inventory import Inventory
 from pxed.node.model import Node
 from pxed.node.timeline import Timeline
@@ -125,8 +126,15 @@ class Appliance(service.MultiService):
         )
         self.lateness = Lateness(reactor, monotonic)
         self._programs = BootPrograms([])
+        self.guard = Guard(inventory=self.inventory, timeline=self.timeline, seconds=monotonic)
         self.dhcp = Responder(
-            reactor=reactor, inventory=self.inventory, timeline=self.timeline, programs=lambda: self._programs, settings=settings, now=now
+            reactor=reactor,
+            inventory=self.inventory,
+            timeline=self.timeline,
+            programs=lambda: self._programs,
+            settings=settings,
+            now=now,
+            guard=self.guard,
         )
         self.scripts = BootScripts(
             inventory=self.inventory,
@@ -134,6 +142,8 @@ class Appliance(service.MultiService):
             engine=self.engine,
             catalog=self.catalog,
             urls=partial(Urls, syslog_port=settings.ports.syslog),
+            guard=self.guard,
+            grub=self._grub,
         )
         self.tftp = TftpService(
             reactor=reactor,
@@ -237,6 +247,7 @@ class Appliance(service.MultiService):
             timeline=self.timeline,
             engine=self.engine,
             catalog=self.catalog,
+            scripts=self.scripts,
             repositories=make_repositories(self.settings, reactor=self._reactor, now=self._now),
             tftproot=self.settings.boot_root,
             settings=self.settings,
@@ -244,6 +255,8 @@ class Appliance(service.MultiService):
             reactor=self._reactor,
             now=self._now,
             health=self.health,
+            guard=self.guard,
+            programs=lambda: self._programs,
         )
         try:
             port = self._reactor.listenTCP(self.settings.ports.http, site, backlog=4096)
@@ -293,6 +306,10 @@ class Appliance(service.MultiService):
         base = self.dhcp.base_url(peer)
         script = self.scripts.named(name, peer, base) if base is not None else None
         return script.encode() if script is not None else None
+
+    def _grub(self, arch: int | None) -> str | None:
+        program = self._programs.grub(arch)
+        return program.path if program is not None else None
 
     def _installer_line(self, node: Node, program: str, text: str) -> None:
         """A syslog line of an installing node moves its progress, never back: stages alternate in an installer's log."""

@@ -13,7 +13,7 @@ from pxed.cli.output import ago, clean, console, local, print_fields, print_json
 
 @click.group()
 def node() -> None:
-    """Machines: list, show, add, name, remove, local boot.
+    """Machines: list, show, add, name, release, remove; what firmware is given, and how it goes on to the disk.
 
     A NODE is named by its id (or the beginning of it), its name, or its MAC address in any spelling.
     """
@@ -30,11 +30,20 @@ def label(found: dict[str, Any]) -> str:
     return clean(found.get("name") or macs[0])
 
 
+def state(found: dict[str, Any]) -> str:
+    """The node's state, and in brackets why the boot guard refuses it, if it does."""
+    refused = found.get("refused")
+    held = f" ({clean(refused.get('reason'))})" if isinstance(refused, dict) else ""
+    return f"{clean(found.get('state'))}{held}"
+
+
 @node.command("list")
-@click.option("--state", type=click.Choice(["new", "idle", "installing", "installed", "failed"]), help="Only nodes in this state.")
+@click.option(
+    "--state", "wanted", type=click.Choice(["new", "idle", "installing", "installed", "failed"]), help="Only nodes in this state."
+)
 @json_option
 @click.pass_obj
-def list_(invocation: Invocation, state: str | None, as_json: bool) -> None:
+def list_(invocation: Invocation, wanted: str | None, as_json: bool) -> None:
     """List all machines, the one seen last first.
 
     \b
@@ -46,19 +55,19 @@ def list_(invocation: Invocation, state: str | None, as_json: bool) -> None:
     async def ask(client: Client) -> Any:
         return await client.get("nodes")
 
-    nodes = [each for each in invocation.call(ask)["nodes"] if state in (None, each.get("state"))]
+    nodes = [each for each in invocation.call(ask)["nodes"] if wanted in (None, each.get("state"))]
     if as_json:
         print_json({"nodes": nodes})
         return
     nodes.sort(key=lambda each: str(each.get("last_seen")), reverse=True)
     now = invocation.now()
     rows = [
-        [label(n), (n.get("macs") or [""])[0], show_arch(n), n.get("address"), n.get("state"), ago(n.get("last_seen"), now), n.get("id")]
+        [label(n), (n.get("macs") or [""])[0], show_arch(n), n.get("address"), state(n), ago(n.get("last_seen"), now), n.get("id")]
         for n in nodes
     ]
     empty = "No machine has been seen yet. Network-boot one; if it does not appear: pxed doctor"
     print_table(
-        ["NODE", "MAC", "ARCHITECTURE", "ADDRESS", "STATE", "SEEN", "ID"], rows, empty=empty if state is None else f"No node is {state}."
+        ["NODE", "MAC", "ARCHITECTURE", "ADDRESS", "STATE", "SEEN", "ID"], rows, empty=empty if wanted is None else f"No node is {wanted}."
     )
 
 
@@ -83,11 +92,12 @@ def show(invocation: Invocation, handle: str, as_json: bool) -> None:
         return
     running = found.get("install") or {}
     boot = found.get("boot") or {}
+    facts = found.get("facts") or {}
     console().print(styled(label(found)), style="bold")
     print_fields(
         {
             "verdict": found.get("verdict"),
-            "state": found.get("state"),
+            "state": state(found),
             "boots next": boot.get("kind"),
             "architecture": show_arch(found),
             "firmware": found.get("firmware"),
@@ -96,6 +106,8 @@ def show(invocation: Invocation, handle: str, as_json: bool) -> None:
             "interface": found.get("interface"),
             "vendor class": found.get("vendor_class"),
             "UUID": found.get("uuid"),
+            "product": " ".join(clean(facts[name]) for name in ("manufacturer", "product", "serial") if facts.get(name)),
+            "boot program": found.get("boot_program"),
             "local boot": found.get("localboot"),
             "first seen": local(found.get("first_seen")),
             "last seen": f"{local(found.get('last_seen'))} ({ago(found.get('last_seen'), invocation.now())})",
@@ -158,8 +170,8 @@ def name(invocation: Invocation, handle: str, new_name: str, as_json: bool) -> N
 def localboot(invocation: Invocation, handle: str, how: str, as_json: bool) -> None:
     """Choose how an installed machine that still reaches iPXE leaves it for its disk.
 
-    HOW is auto, or a way that this firmware understands: exit1, exit0, sanboot, poweroff. Wrong ones are refused by the appliance, which
-    names those it knows.
+    HOW is auto, or a way that this firmware understands: exit1, exit0, sanboot, grub, poweroff. Wrong ones are refused by the appliance,
+    which names those it knows.
 
     \b
     Example:
@@ -170,6 +182,48 @@ def localboot(invocation: Invocation, handle: str, how: str, as_json: bool) -> N
         return await client.patch("nodes", handle, body={"localboot": None if how == "auto" else how})
 
     _report(invocation.call(ask), as_json, f"leaves iPXE with {clean(how)}")
+
+
+@node.command()
+@click.argument("handle", metavar="NODE")
+@click.argument("what", metavar="PROGRAM")
+@json_option
+@click.pass_obj
+def program(invocation: Invocation, handle: str, what: str, as_json: bool) -> None:
+    """Choose what this machine's firmware is given first; wins over the configuration and every quirk.
+
+    PROGRAM is auto (the usual), a chain (ipxe, shim-grub, ipxe-signed), or one program's path below the boot program root, as
+    `pxed bootloaders --list` shows it.
+
+    \b
+    Examples:
+      pxed node program web1 shim-grub
+      pxed node program web1 ipxe.efi
+      pxed node program web1 auto
+    """
+
+    async def ask(client: Client) -> Any:
+        return await client.patch("nodes", handle, body={"boot_program": None if what == "auto" else what})
+
+    _report(invocation.call(ask), as_json, f"is given {'the usual boot program' if what == 'auto' else clean(what)}")
+
+
+@node.command()
+@click.argument("handle", metavar="NODE")
+@json_option
+@click.pass_obj
+def release(invocation: Invocation, handle: str, as_json: bool) -> None:
+    """Let a machine boot from the network again that was quarantined (it went round in circles) or is asked to wait.
+
+    \b
+    Example:
+      pxed node release web1
+    """
+
+    async def ask(client: Client) -> Any:
+        return await client.post("nodes", handle, "release")
+
+    _report(invocation.call(ask), as_json, "may boot from the network")
 
 
 @node.command()

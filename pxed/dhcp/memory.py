@@ -31,12 +31,13 @@ class Asked:
 
 
 class Answered(NamedTuple):
-    """An offer, and all that it hung on. `shapes`: names of those that may be offered to this client."""
+    """An offer, and all that it hung on. `shapes`: names of those that may be offered to this client; `hung_on`: what of the node the
+    choice of its boot program and shapes depends on."""
 
     asked: Asked
     client: Client
     node: Node
-    product: Any
+    hung_on: Any
     boot: Boot | None
     policy: Policy
     shapes: tuple[str, ...]

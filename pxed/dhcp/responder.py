@@ -194,7 +194,7 @@ class Responder(service.Service):
         self._act(asked, outcome, node, packet.xid, index)
         if node is None or not shapes or isinstance(client, Silence) or isinstance(outcome, Silence):
             return None
-        return Answered(asked, client, node, node.facts.get("product"), boot, policy, shapes, treatment, outcome)
+        return Answered(asked, client, node, _choices(node), boot, policy, shapes, treatment, outcome)
 
     def _still_holds(self, answered: Answered) -> bool:
         """Whether everything that this offer hung on is as it was, but for the shape, which is chosen anew each time."""
@@ -203,7 +203,7 @@ class Responder(service.Service):
             answered.policy is self._policy()
             and self._inventory.get(node.id) is node
             and _assigned(node) is answered.boot
-            and node.facts.get("product") == answered.product
+            and _choices(node) == answered.hung_on
             and self.guard.refusal(node.id) is None
         )
 
@@ -322,7 +322,7 @@ class Responder(service.Service):
         subnet = next(each for each in link.subnets if each.address == server)
         text, port = inet_ntoa(server), self._settings.ports.http
         base = f"http://{text}" if port == 80 else f"http://{text}:{port}"
-        program = self._programs().pick(node.arch or 0)
+        program = self._programs().pick(node.arch or 0, prefer=self.treatments.special(node, node.mac, node.arch).boot_program)
         name = program.path if program else "undionly.kpxe"
         http = node.firmware == "uefi-http"
         return for_node(
@@ -346,6 +346,11 @@ def hardware_of(packet: Packet) -> str | None:
         if len(identifier) == 7 and identifier[0] == 1:
             hardware = identifier[1:]
     return hardware.hex(":") if hardware.strip(b"\0") else None
+
+
+def _choices(node: Node) -> tuple[str | None, Any]:
+    """What of a node decides about its boot program and shapes, and may change between two packets."""
+    return node.boot_program, node.facts.get("product")
 
 
 def _assigned(node: Node | None) -> Boot | None:

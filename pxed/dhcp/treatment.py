@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pxed.dhcp.adapt import Adaptation, Advice
@@ -39,7 +40,7 @@ class Treatments:
         return Silence(refusal.reason, refusal.text, client) if refusal is not None else None
 
     def shapes(self, node: Node, client: Client, mac: str) -> tuple[tuple[str, ...], str | None]:
-        """(names of the shapes that may be offered, first the usual one; file name of the boot program to prefer)."""
+        """(names of the shapes that may be offered, first the usual one; chain or file name of the boot program to prefer)."""
         special = self.special(node, mac, client.arch)
         return shapes(client, special), special.boot_program
 
@@ -55,9 +56,10 @@ class Treatments:
         return Treatment(None, self.special(node, mac, client.arch).boot_program)
 
     def special(self, node: Node, mac: str, arch: int | None) -> Special:
-        """What the quirks say of this client."""
+        """What the quirks say of this client; a boot program that the operator chose for the node wins over theirs."""
         product = str(node.facts["product"]) if "product" in node.facts else ""
-        return self.quirks.of(mac, vendor_class=node.vendor_class or "", uuid=node.uuid or "", product=product, arch=arch)
+        said = self.quirks.of(mac, vendor_class=node.vendor_class or "", uuid=node.uuid or "", product=product, arch=arch)
+        return said if node.boot_program is None else replace(said, boot_program=node.boot_program)
 
     def followed(self, mac: str) -> None:
         """The client came to port 4011."""

@@ -96,6 +96,8 @@ class Guard:
             self._fetched(event.node)
         elif event.kind == "tftp.sent":
             self._round(event.node, str(event.data.get("file", "")))
+        elif event.kind == "http.file" and "boot_program" in event.data:
+            self._round(event.node, str(event.data["boot_program"]))
         elif event.kind in _ALIVE:
             record = self._records.get(event.node)
             if record is not None:

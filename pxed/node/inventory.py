@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import EllipsisType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
@@ -131,6 +131,17 @@ class Inventory:
         self._by_address[address] = node
         self._touched(node, changed=True)
 
+    def learn(self, mac: str, **facts: Any) -> None:
+        """What the node of `mac` told of itself, as JSON values of bounded size; None takes a fact away. Unknown MACs are ignored."""
+        node = self.by_mac(mac)
+        if node is None:
+            return
+        learnt = {name: printable(value)[:_LONGEST] if isinstance(value, str) else value for name, value in facts.items()}
+        merged = {name: value for name, value in {**node.facts, **learnt}.items() if value is not None}
+        if merged != node.facts:
+            node.facts = merged
+            self._touched(node, changed=True)
+
     def by_mac(self, mac: str) -> Node | None:
         """By MAC address, in any spelling."""
         return self._by_mac.get(mac) or self._by_mac.get(_spelled(mac))
@@ -175,12 +186,19 @@ class Inventory:
         await self._decide(node, {} if name is None else {"name": name})
         return node
 
-    async def update(self, node_id: str, *, name: str | EllipsisType | None = ..., localboot: str | EllipsisType | None = ...) -> Node:
+    async def update(
+        self,
+        node_id: str,
+        *,
+        name: str | EllipsisType | None = ...,
+        localboot: str | EllipsisType | None = ...,
+        boot_program: str | EllipsisType | None = ...,
+    ) -> Node:
         """Change what is given (None clears it). NotFound, InvalidRequest (name), Conflict (name taken), StorageUnavailable."""
         node = self._existing(node_id)
         if isinstance(name, str):
             self._check_name(name, node)
-        given = {"name": name, "localboot": localboot}
+        given = {"name": name, "localboot": localboot, "boot_program": boot_program}
         await self._decide(node, {key: value for key, value in given.items() if not isinstance(value, EllipsisType)})
         if self._timeline:
             self._timeline.record("node.updated", f"The operator changed {node.label}", node=node.id)

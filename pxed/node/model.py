@@ -30,6 +30,8 @@ class Node:
     """One machine. Times are UTC seconds since the epoch; `macs[0]` is the NIC it was first seen with.
 
     `known`: an operator added, named or installed it; of the others only so many are remembered (`Inventory(max_unknown=)`).
+    `boot_program`: a chain (`pxed.repo.chains`) or a program's path that the operator chose for it, None for the usual one. `facts`:
+    what it told of itself besides, JSON values (``manufacturer``, ``product``, ``serial``, ``shapes``).
     """
 
     id: str
@@ -44,6 +46,7 @@ class Node:
     interface: str | None = None
     address: str | None = None
     localboot: str | None = None
+    boot_program: str | None = None
     boot: Boot = SILENT
     known: bool = False
     facts: dict[str, Any] = field(default_factory=dict)

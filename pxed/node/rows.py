@@ -19,7 +19,7 @@ from pxed.store.schema import events, installs, node_macs, nodes
 Row = dict[str, Any]
 
 _SAID = ("first_seen", "last_seen", "arch", "vendor_class", "uuid", "interface", "address", "facts")
-_DECIDED = ("name", "known", "localboot")
+_DECIDED = ("name", "known", "localboot", "boot_program")
 _INSERT = insert(nodes)
 _UPDATE = update(nodes).where(nodes.c.id == bindparam("key")).values({name: bindparam(name) for name in _SAID})
 _KNOWN_IDS = select(nodes.c.id)
@@ -60,7 +60,7 @@ def store_nodes(connection: Connection, rows: Sequence[Row]) -> None:
 
 
 def store_decision(connection: Connection, row: Row, decided: Row) -> None:
-    """What an operator decided about the node of `row`: any of name, localboot. It is known from now on."""
+    """What an operator decided about the node of `row`: any of name, localboot, boot_program. It is known from now on."""
     store_nodes(connection, [row])
     connection.execute(update(nodes).where(nodes.c.id == row["id"]).values(**decided, known=True))
 

@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+from urllib.parse import quote
 
 from pxed.errors import InvalidRequest, NotFound
 from pxed.node.identity import hex_hyphen
@@ -24,8 +25,11 @@ from pxed.workflow.recipe import RecipeBook
 __all__ = ["FAMILIES", "LOCALBOOT", "Catalog", "Prepared", "Release", "Rendered", "Resources", "Urls"]
 
 FAMILIES: tuple[Family, ...] = (DEBIAN,)
-LOCALBOOT = ("auto", "exit1", "exit0", "sanboot", "poweroff")
-"""How a node may leave iPXE for its own disk (`Node.localboot`); ``auto``: ``exit 1`` on UEFI, `sanboot` on BIOS."""
+LOCALBOOT = ("auto", "exit1", "exit0", "sanboot", "grub", "poweroff")
+"""How a node may leave iPXE for its own disk (`Node.localboot`); ``auto``: ``exit 1`` on UEFI, `sanboot` on BIOS.
+
+``grub``: through a GRUB of the boot program root, which looks for the disk's own loader.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +145,16 @@ class Catalog:
             return None if "://" in chosen else str(chosen)
         return found.repository(self._release(found, prepared.release))
 
-    def localboot(self, node: NodeView | None, syntax: Literal["ipxe", "grub"] = "ipxe") -> str:
-        """The script for a node that reached a boot loader although there is nothing to install."""
+    def localboot(self, node: NodeView | None, syntax: Literal["ipxe", "grub"] = "ipxe", base: str = "", grub: str | None = None) -> str:
+        """The script for a node that reached a boot loader although there is nothing to install.
+
+        `base` as in `Urls`; `grub`: path of a GRUB for this node below the boot program root, for iPXE to leave by.
+        """
         way = node.localboot if node is not None and node.localboot in LOCALBOOT else "auto"
-        return self._render(
-            f"boot/localboot.{syntax}.j2", {"way": way, "label": (node.name or node.mac) if node is not None else "this machine"}
-        )
+        label = (node.name or node.mac) if node is not None else "this machine"
+        urls = Urls(base, "") if base else None
+        program = {"path": quote(grub), "url": f"{base}/b/{quote(grub)}", "server": urls.host} if grub and urls else None
+        return self._render(f"boot/localboot.{syntax}.j2", {"way": way, "label": label, "grub": program})
 
     def autoexec(self, base: str) -> str:
         """The iPXE script that leads to the node's profile; `base` as in `Urls`."""

@@ -13,6 +13,7 @@ from typing import Literal
 from twisted.logger import Logger
 
 from pxed.errors import NotFound
+from pxed.node.guard import Guard
 from pxed.node.identity import normalise_mac
 from pxed.node.inventory import Inventory
 from pxed.node.model import Node
@@ -31,11 +32,25 @@ _GRUB_BY_MAC = re.compile(r"grub\.cfg-01-((?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2})")
 
 
 class BootScripts:
-    """`urls(base, token)` makes the URLs of an install; `base` is ``http://IP[:port]`` as the asking node reaches us."""
+    """`urls(base, token)` makes the URLs of an install; `base` is ``http://IP[:port]`` as the asking node reaches us.
+
+    A node that `guard` has quarantined is sent to its disk, whatever it is assigned. `grub(arch)`: the path of a GRUB for that client
+    architecture below the boot program root, None for none.
+    """
 
     def __init__(
-        self, *, inventory: Inventory, timeline: Timeline, engine: Engine, catalog: Catalog, urls: Callable[[str, str], Urls]
+        self,
+        *,
+        inventory: Inventory,
+        timeline: Timeline,
+        engine: Engine,
+        catalog: Catalog,
+        urls: Callable[[str, str], Urls],
+        guard: Guard,
+        grub: Callable[[int | None], str | None] = lambda _arch: None,
     ) -> None:
+        self._guard = guard
+        self._grub = grub
         self._inventory = inventory
         self._timeline = timeline
         self._engine = engine
@@ -61,10 +76,13 @@ class BootScripts:
         node = self._inventory.seen(mac)
         self._inventory.note_address(mac, peer)
         install = self._install(node)
-        if install is None:
+        refusal = self._guard.refusal(node.id) if install is not None else None
+        if install is None or (refusal is not None and refusal.reason == "quarantined"):
             if asked:
-                self._timeline.record("http.localboot", f"{node.label} asked for a boot profile and was sent on to its disk", node=node.id)
-            return self._catalog.localboot(node, syntax)
+                why = f" because it is quarantined: {refusal.text}" if refusal is not None else ""
+                text = f"{node.label} asked for a boot profile and was sent on to its disk{why}"
+                self._timeline.record("http.localboot", text, node=node.id)
+            return self._catalog.localboot(node, syntax, base, self._grub(node.arch))
         urls = self._urls(base, install.token)
         script = self._catalog.profile(install, node, urls) if syntax == "ipxe" else self._catalog.grub(install, node, urls, mac)
         if asked:

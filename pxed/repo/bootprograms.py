@@ -144,6 +144,26 @@ class BootPrograms:
         first = [*self._chains[str(chain)], *self._chains["ipxe"], *(each for each in fitting if each.machine == "rpi")]
         return next((each for each in first if each.machine == machine), None)
 
+    def grub(self, arch: int | None) -> BootProgram | None:
+        """A GRUB that runs on firmware of client architecture `arch`, None if there is none; one that fetches by HTTP before others."""
+        machine = MACHINE_OF.get(-1 if arch is None else arch)
+        fitting = [each for each in self._all if each.kind == "grub" and each.machine == machine]
+        return next(iter(sorted(fitting, key=lambda each: not each.http)), None)
+
+    def objection(self, wanted: str, arch: int | None) -> str:
+        """Why `wanted` (a chain, a path or a file name) can't be given to a client of `arch` (None: not known); "" if it can."""
+        if wanted in chains.CHAINS:
+            found = self._chains[wanted]
+            what = f"nothing here makes up the chain {wanted}"
+        else:
+            found = [each for each in self._all if wanted.lstrip("/") in (each.path, each.name)]
+            what = f"there is no boot program {wanted[:80]!r} here"
+        if not found:
+            return what
+        if arch is not None and not any(each.machine == MACHINE_OF.get(arch) for each in found):
+            return f"{wanted} is here for {', '.join(sorted({each.machine for each in found}))}, not for {architecture_name(arch)}"
+        return ""
+
     def complaints(self) -> list[str]:
         """What keeps a chain from working, a sentence each with its remedy."""
         return chains.complaints(self._all)

@@ -31,6 +31,7 @@ nodes = Table(  # a machine: pxed.node.model.Node
     Column("interface", String(128)),
     Column("address", String(64)),
     Column("localboot", String(64)),
+    Column("boot_program", String(255)),  # the operator's choice: a chain or a path below the boot program root
     Column("facts", JSON, nullable=False),
     Column("boot_kind", String(16), nullable=False),  # silent | installer | disk: written by the workflow only
     Column("boot_install", String(16)),  # set exactly while an install runs

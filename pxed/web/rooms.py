@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pxed.node.guard import Guard
 from pxed.node.inventory import Inventory
 from pxed.node.model import Node
 from pxed.node.timeline import Timeline
 from pxed.oses.catalog import Catalog, Urls
+from pxed.repo.bootprograms import BootPrograms
 from pxed.repo.disk import Disk
 from pxed.workflow.engine import Engine
 from pxed.workflow.install import Install
@@ -27,6 +29,8 @@ class Rooms:
     disk: Disk
     clock: Any
     now: Callable[[], float]
+    guard: Guard
+    programs: Callable[[], BootPrograms]
 
     def node_at(self, address: str) -> Node | None:
         """The node that used this IP address last."""

@@ -22,10 +22,12 @@ from typing import Any
 from twisted.web.resource import Resource
 
 from pxed.config import Settings
+from pxed.node.guard import Guard
 from pxed.node.inventory import Inventory
 from pxed.node.timeline import Timeline
 from pxed.oses.catalog import Catalog, Urls
 from pxed.oses.scripts import BootScripts
+from pxed.repo.bootprograms import BootPrograms
 from pxed.repo.disk import Disk
 from pxed.repo.repository import Repository
 from pxed.web.api import make_api
@@ -64,6 +66,7 @@ def make_site(
     timeline: Timeline,
     engine: Engine,
     catalog: Catalog,
+    scripts: BootScripts,
     repositories: Mapping[str, Repository],
     tftproot: Path,
     settings: Settings,
@@ -71,12 +74,13 @@ def make_site(
     reactor: Any,
     now: Callable[[], float],
     health: Callable[[], Mapping[str, Any]],
+    guard: Guard,
+    programs: Callable[[], BootPrograms],
 ) -> Site:
     """The factory to listen with. Opens nothing and starts nothing; may be called more than once."""
     disk = Disk(reactor)
     urls = partial(Urls, syslog_port=settings.ports.syslog)
-    rooms = Rooms(inventory, timeline, engine, catalog, urls, disk, reactor, now)
-    scripts = BootScripts(inventory=inventory, timeline=timeline, engine=engine, catalog=catalog, urls=urls)
+    rooms = Rooms(inventory, timeline, engine, catalog, urls, disk, reactor, now, guard, programs)
     api, hang_up = make_api(rooms, token=api_token, health=health)
     root = Root(Elsewhere(scripts))
     traffic = Traffic(rooms)

@@ -60,7 +60,7 @@ class Traffic:
                 f"{node.label} fetched boot program {name[-120:]} ({size} bytes)",
                 node=node.id,
                 install=install.id if install else None,
-                data={"path": name[-500:], "bytes": size},
+                data={"path": name[-500:], "bytes": size, "boot_program": name[-500:]},
             )
 
     def missing(self, peer: str, path: str) -> None:

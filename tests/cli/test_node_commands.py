@@ -76,6 +76,32 @@ def test_the_way_out_of_ipxe_is_per_node_and_auto_takes_it_back(appliance: Appli
     assert [asked[2] for asked in appliance.api.asked] == [{"localboot": "exit0"}, {"localboot": None}]
 
 
+def test_a_machines_own_boot_program_is_set_and_taken_back(appliance: Appliance) -> None:
+    appliance.api.routes["PATCH", "nodes/web1"] = lambda body: (200, a_node(name="web1", boot_program=body["boot_program"]))
+    assert appliance.pxed("node", "program", "web1", "shim-grub").stdout == "web1 is given shim-grub.\n"
+    assert appliance.api.asked[-1][2] == {"boot_program": "shim-grub"}
+    assert appliance.pxed("node", "program", "web1", "auto").stdout == "web1 is given the usual boot program.\n"
+    assert appliance.api.asked[-1][2] == {"boot_program": None}
+    appliance.api.routes["PATCH", "nodes/web1"] = (422, an_error("web1 can't be given that: there is none", "boot_program"))
+    refused = appliance.pxed("node", "program", "web1", "gone.efi")
+    assert (refused.exit_code, "can't be given that" in refused.output) == (1, True)
+
+
+def test_a_quarantined_machine_is_shown_and_released(appliance: Appliance) -> None:
+    held = a_node(name="web1", state="installing", refused={"reason": "quarantined", "text": "why", "left": None})
+    appliance.api.routes["GET", "nodes"] = (200, {"nodes": [held]})
+    assert "installing (quarantined)" in appliance.pxed("node", "list").stdout
+    assert appliance.json("node", "list", "--state", "installing")["nodes"] == [held]
+    facts = {"manufacturer": "Lenovo", "product": "ThinkPad X1"}
+    appliance.api.routes["GET", "nodes/web1"] = (200, {**held, "verdict": "Quarantined", "install": None, "facts": facts})
+    out = appliance.pxed("node", "show", "web1").stdout
+    assert "installing (quarantined)" in out
+    assert "Lenovo ThinkPad X1" in out
+    appliance.api.routes["POST", "nodes/web1/release"] = (200, a_node(name="web1"))
+    assert appliance.pxed("node", "release", "web1").stdout == "web1 may boot from the network.\n"
+    assert appliance.api.asked[-1][:2] == ("POST", "nodes/web1/release")
+
+
 def test_removing_a_machine(appliance: Appliance) -> None:
     appliance.api.routes["DELETE", "nodes/web1"] = (204, None)
     assert appliance.pxed("node", "remove", "web1").stdout == "web1 is forgotten.\n"

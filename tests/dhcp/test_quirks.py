@@ -89,6 +89,20 @@ def test_a_quirks_shape_and_program_reach_the_offer() -> None:
     assert ack.boot_file == "ipxe.efi"
 
 
+def test_the_operators_choice_for_one_node_wins_over_every_quirk_at_once() -> None:
+    """Also for a DISCOVER that was answered from memory before the choice, on port 4011 and in the lines for the site's own server."""
+    quirk = {"name": "q", "mac": "52:54:00", "boot_program": "ipxe.efi"}
+    world = World(settings={"dhcp": {"quirks": [quirk]}}, programs=FixedPrograms(others=("ipxe.efi", "sb/shimx64.efi")))
+    assert world.answer(clients.rom(7)).boot_file == "ipxe.efi"
+    world.node.boot_program = "sb/shimx64.efi"
+    assert world.answer(clients.rom(7)).boot_file == "sb/shimx64.efi"
+    ack = world.answer(clients.pxe_request(7, ciaddr="10.0.0.9"), door=4011, source="10.0.0.9")
+    assert ack.boot_file == "sb/shimx64.efi"
+    assert "sb/shimx64.efi" in world.responder.site_server_lines(world.node)[0].text
+    world.node.boot_program = None
+    assert world.answer(clients.rom(7)).boot_file == "ipxe.efi"
+
+
 def test_a_quirks_program_that_is_not_there_leaves_the_usual_one() -> None:
     quirk = {"name": "q", "mac": "52:54:00", "boot_program": "gone.efi"}
     assert World(settings={"dhcp": {"quirks": [quirk]}}).answer(clients.rom(7)).boot_file == "snponly.efi"

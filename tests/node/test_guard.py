@@ -135,6 +135,14 @@ def test_downloads_of_one_file_are_counted_those_of_many_are_not() -> None:
     assert loop.reason == "back-off"
 
 
+def test_boot_programs_fetched_by_http_count_and_other_files_do_not() -> None:
+    loop = Loop()
+    loop.happens("http.file", 20, path="/repo/debian/linux")
+    assert loop.reason is None
+    loop.happens("http.file", 6, path="snponly.efi", boot_program="snponly.efi")
+    assert loop.reason == "back-off"
+
+
 def test_size_queries_and_failed_transfers_are_no_downloads() -> None:
     loop = Loop()
     loop.happens("tftp.request", 50, file="snponly.efi")

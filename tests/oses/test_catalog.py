@@ -109,8 +109,19 @@ def test_a_node_with_nothing_to_install_gets_a_way_out_of_ipxe(way: str | None) 
     assert script.startswith("#!ipxe\n")
     assert "${b}" not in script
     assert script.rstrip().splitlines()[-1] in ("exit 1", "exit 0")
-    assert ("sanboot" in script) == (way in ("auto", "sanboot", None, "nonsense"))
+    assert ("sanboot" in script) == (way in ("auto", "sanboot", "grub", None, "nonsense"))
     assert ("poweroff" in script.replace("Way: poweroff", "")) == (way == "poweroff")
+
+
+def test_a_node_may_leave_ipxe_through_grub_where_there_is_one() -> None:
+    """GRUB takes the server that it asks for its configuration from iPXE's settings."""
+    script = CATALOG.localboot(FakeNode(localboot="grub"), "ipxe", "http://10.0.0.1:8080", "secureboot/x86_64/grubx64.efi")
+    assert "chain http://10.0.0.1:8080/b/secureboot/x86_64/grubx64.efi || goto leave" in script
+    assert "set netX/next-server 10.0.0.1\n" in script
+    assert "sanboot" not in script
+    without = CATALOG.localboot(FakeNode(localboot="grub"), "ipxe", "http://10.0.0.1:8080", None)
+    assert "there is no GRUB" in without
+    assert "iseq ${platform} efi && goto leave || goto disk" in without
 
 
 def test_nobody_in_particular_also_gets_a_way_out() -> None:

@@ -6,15 +6,20 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from pxed.errors import ConfigError
+from pxed.node.inventory import Inventory
 from pxed.store import Store, schema
 from pxed.store.database import Database
 from pxed.store.migrate import MIGRATIONS
 from tests.store.pump import Pump
+
+NEWEST = max(path.name[1:5] for path in (MIGRATIONS / "versions").glob("m*.py"))
 
 
 def test_the_migrations_end_at_exactly_the_schema(store: Store, pump: Pump) -> None:
@@ -45,7 +50,30 @@ def test_opening_again_changes_nothing(pump: Pump, path: Path) -> None:
         pump.until(store.open())
         pump.until(store.close())
         with sqlite3.connect(path) as other:
-            assert other.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+            assert other.execute("SELECT version_num FROM alembic_version").fetchall() == [(NEWEST,)]
+
+
+def test_a_database_of_the_first_schema_keeps_its_nodes(pump: Pump, path: Path) -> None:
+    """As pxed 0.1 left it: the operator's choices survive, what is new is empty."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    database = Database(f"sqlite:///{path}")
+    with database.connection().begin():
+        config.attributes["connection"] = database.connection()
+        command.upgrade(config, "0001")
+        database.connection().exec_driver_sql(
+            "INSERT INTO nodes (id, name, known, first_seen, last_seen, facts, boot_kind) VALUES ('n1', 'web1', 1, 1, 2, '{}', 'disk')"
+        )
+        database.connection().exec_driver_sql("INSERT INTO node_macs VALUES ('52:54:00:12:34:56', 'n1', 0)")
+    database.close()
+    store = Store(f"sqlite:///{path}", reactor=pump)
+    pump.until(store.open())
+    inventory = Inventory(now=lambda: 3.0, store=store)
+    pump.until(inventory.load())
+    node = inventory.find("web1")
+    assert (node.boot.kind, node.boot_program) == ("disk", None)
+    pump.until(inventory.update(node.id, boot_program="shim-grub"))
+    pump.until(store.close())
 
 
 def test_the_database_of_a_newer_pxed_is_refused_and_left_as_it_is(pump: Pump, path: Path) -> None:
@@ -54,7 +82,7 @@ def test_the_database_of_a_newer_pxed_is_refused_and_left_as_it_is(pump: Pump, p
     pump.until(first.close())
     with sqlite3.connect(path) as other:
         other.execute("UPDATE alembic_version SET version_num = '0099'")
-    with pytest.raises(ConfigError, match=r"pxed\.db: was written by a newer pxed \(schema 0099, this pxed knows up to 0001\)"):
+    with pytest.raises(ConfigError, match=rf"pxed\.db: was written by a newer pxed \(schema 0099, this pxed knows up to {NEWEST}\)"):
         pump.until(Store(f"sqlite:///{path}", reactor=pump).open())
     with sqlite3.connect(path) as other:
         assert other.execute("SELECT version_num FROM alembic_version").fetchall() == [("0099",)]

@@ -59,6 +59,28 @@ def test_a_node_whose_install_has_vanished_boots_its_disk_and_the_log_says_so(wo
     assert len(logged.take_errors()) == 1
 
 
+def test_a_node_in_quarantine_is_sent_to_its_disk_and_the_timeline_says_why(world: World) -> None:
+    """Three profiles without a word of the installer; an operator who releases it lets it go on with the same install."""
+    node, install = world.armed()
+    for _ in range(3):
+        assert install.token in world.ask("GET", PATH).text
+    script = world.ask("GET", PATH).text
+    assert "nothing to install" in script
+    assert install.token not in script
+    assert "because it is quarantined: it fetched its boot profile 3 times" in world.timeline._memory[-1].text
+    assert install.token not in world.ask("GET", "/grub/grub.cfg-01-52-54-00-12-34-56").text
+    world.guard.clear(node.id)
+    assert install.token in world.ask("GET", PATH).text
+
+
+def test_a_node_in_back_off_that_has_come_as_far_as_its_profile_gets_it(world: World) -> None:
+    node, install = world.armed()
+    for _ in range(6):
+        world.guard.offered(node.id, 7)
+    assert world.guard.refused()[node.id].reason == "back-off"
+    assert install.token in world.ask("GET", PATH).text
+
+
 def test_head_answers_without_a_body_an_event_or_progress(world: World) -> None:
     world.armed()
     before = world.kinds()

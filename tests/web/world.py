@@ -15,10 +15,13 @@ from twisted.python.failure import Failure
 
 from pxed.config import Settings
 from pxed.errors import Conflict, NotFound
+from pxed.node.guard import Guard
 from pxed.node.inventory import Inventory
 from pxed.node.model import Boot, Node
 from pxed.node.timeline import Timeline
-from pxed.oses.catalog import Catalog
+from pxed.oses.catalog import Catalog, Urls
+from pxed.oses.scripts import BootScripts
+from pxed.repo.bootprograms import BootPrograms
 from pxed.repo.repository import Repository
 from pxed.web.request import Site
 from pxed.web.site import make_site
@@ -180,11 +183,22 @@ class World:
         self.inventory = Inventory(now=self.now, timeline=self.timeline)
         self.engine = MemoryEngine(self.inventory, self.now)
         self.catalog = CATALOG
+        self.guard = Guard(inventory=self.inventory, timeline=self.timeline, seconds=self.reactor.seconds)
+        self.programs = BootPrograms([])
         self.site: Site = make_site(
             inventory=self.inventory,
             timeline=self.timeline,
             engine=self.engine,  # type: ignore[arg-type]
             catalog=self.catalog,
+            scripts=BootScripts(
+                inventory=self.inventory,
+                timeline=self.timeline,
+                engine=self.engine,  # type: ignore[arg-type]
+                catalog=self.catalog,
+                urls=Urls,
+                guard=self.guard,
+                grub=lambda arch: found.path if (found := self.programs.grub(arch)) else None,
+            ),
             repositories=self.repositories,
             tftproot=self.root,
             settings=Settings(),
@@ -192,6 +206,8 @@ class World:
             reactor=self.reactor,
             now=self.now,
             health=lambda: {"status": "ok"},
+            guard=self.guard,
+            programs=lambda: self.programs,
         )
 
     def now(self) -> float:

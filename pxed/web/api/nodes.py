@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from pxed.errors import InvalidRequest
+from pxed.node.guard import Refusal
 from pxed.node.model import Node
 from pxed.node.verdict import verdict
 from pxed.oses.catalog import LOCALBOOT
+from pxed.repo.chains import CHAINS
 from pxed.web.api import gate
 from pxed.web.api.installs import shape
 from pxed.web.api.shapes import Json, event_shape, node_shape
 from pxed.web.rooms import Rooms
 
 EVENTS_FOR_VERDICT = 500
+_CHANGEABLE = ("name", "localboot", "boot_program")
 
 
 def add_to(routes: gate.Routes, rooms: Rooms) -> None:
@@ -24,6 +27,7 @@ def add_to(routes: gate.Routes, rooms: Rooms) -> None:
     routes.add("PATCH", "/v1/nodes/<handle>", api.change)
     routes.add("DELETE", "/v1/nodes/<handle>", api.remove)
     routes.add("GET", "/v1/nodes/<handle>/events", api.events)
+    routes.add("POST", "/v1/nodes/<handle>/release", api.release)
 
 
 class Nodes:
@@ -38,31 +42,43 @@ class Nodes:
             known = latest.get(install.node_id)
             if known is None or install.created_at >= known.created_at:
                 latest[install.node_id] = install
-        return 200, {"nodes": [node_shape(node, latest.get(node.id)) for node in self._rooms.inventory.all()]}
+        refused = self._rooms.guard.refused()
+        return 200, {"nodes": [node_shape(node, latest.get(node.id), refused.get(node.id)) for node in self._rooms.inventory.all()]}
 
     async def add(self, request: Any) -> tuple[int, Json]:
         body = gate.body_of(request)
         gate.fields(body, known=("mac", "name"))
         node = await self._rooms.inventory.add(gate.text(body, "mac", required=True) or "", name=gate.text(body, "name"))
-        return 201, node_shape(node, self._latest(node))
+        return 201, self._shape(node)
 
     async def one(self, _request: Any, handle: str) -> tuple[int, Json]:
         return 200, await self._detail(self._rooms.inventory.find(handle))
 
     async def change(self, request: Any, handle: str) -> tuple[int, Json]:
         body = gate.body_of(request)
-        gate.fields(body, known=("name", "localboot"))
+        gate.fields(body, known=_CHANGEABLE)
         node = self._rooms.inventory.find(handle)
-        changes: dict[str, str | None] = {name: gate.text(body, name) for name in ("name", "localboot") if name in body}
+        changes: dict[str, str | None] = {name: gate.text(body, name) for name in _CHANGEABLE if name in body}
         way = changes.get("localboot")
         if way is not None and way not in LOCALBOOT:
             raise InvalidRequest(f"localboot can't be {way[:40]!r}", field="localboot", expected=f"one of {', '.join(LOCALBOOT)}")
+        program = changes.get("boot_program")
+        objection = self._rooms.programs().objection(program, node.arch) if program is not None else ""
+        if objection:
+            expected = f"one of {', '.join(CHAINS)}, or a path below the boot program root"
+            raise InvalidRequest(f"{node.label} can't be given that: {objection}", field="boot_program", expected=expected)
         changed = await self._rooms.inventory.update(node.id, **changes)
         return 200, await self._detail(changed)
 
     async def remove(self, _request: Any, handle: str) -> tuple[int, None]:
         await self._rooms.inventory.remove(self._rooms.inventory.find(handle).id)
         return 204, None
+
+    async def release(self, _request: Any, handle: str) -> tuple[int, Json]:
+        """Let a node boot from the network again that the guard refuses; nothing happens to any other."""
+        node = self._rooms.inventory.find(handle)
+        self._rooms.guard.clear(node.id)
+        return 200, await self._detail(node)
 
     async def events(self, request: Any, handle: str) -> tuple[int, Json]:
         node = self._rooms.inventory.find(handle)
@@ -75,7 +91,19 @@ class Nodes:
         latest = self._latest(node)
         events = await self._rooms.timeline.history(node=node.id, limit=EVENTS_FOR_VERDICT)
         said = verdict(node, events, latest.state if latest is not None else None, self._rooms.now())
-        return {**node_shape(node, latest), "verdict": said, "install": shape(self._rooms, latest) if latest is not None else None}
+        refusal = self._rooms.guard.refusal(node.id)
+        if refusal is not None:
+            said = f"{_held(node, refusal)} {said}"
+        return {**self._shape(node), "verdict": said, "install": shape(self._rooms, latest) if latest is not None else None}
+
+    def _shape(self, node: Node) -> Json:
+        return node_shape(node, self._latest(node), self._rooms.guard.refusal(node.id))
 
     def _latest(self, node: Node) -> Any:
         return max(self._rooms.engine.all(node=node.id), key=lambda install: install.created_at, default=None)
+
+
+def _held(node: Node, refusal: Refusal) -> str:
+    """Why the node gets nothing to boot, and what ends that, as the first sentences of its verdict."""
+    what = "Quarantined" if refusal.reason == "quarantined" else "In back-off"
+    return f"{what}: {refusal.text}. `pxed node release {node.label}` lets it boot from the network again."

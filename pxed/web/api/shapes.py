@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from pxed.node.guard import Refusal
 from pxed.node.identity import architecture_name
 from pxed.node.model import Event, Node
 
@@ -20,8 +21,8 @@ def moment(at: float | None) -> str | None:
     return datetime.fromtimestamp(at, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def node_shape(node: Node, install: Any = None) -> Json:
-    """A node; `install` is its latest one, running or not."""
+def node_shape(node: Node, install: Any = None, refusal: Refusal | None = None) -> Json:
+    """A node; `install` is its latest one, running or not; `refusal` the boot guard's word on it. ``left`` in seconds, null for ever."""
     return {
         "id": node.id,
         "name": node.name,
@@ -34,12 +35,19 @@ def node_shape(node: Node, install: Any = None) -> Json:
         "vendor_class": node.vendor_class,
         "uuid": node.uuid,
         "localboot": node.localboot,
+        "boot_program": node.boot_program,
+        "facts": {name: value for name, value in node.facts.items() if isinstance(value, str)},
+        "refused": None if refusal is None else {"reason": refusal.reason, "text": refusal.text, "left": _whole(refusal.left)},
         "first_seen": moment(node.first_seen),
         "last_seen": moment(node.last_seen),
         "boot": {"kind": node.boot.kind, "install": node.boot.install},
         "state": node_state(node, install),
         "install_id": install.id if install is not None else None,
     }
+
+
+def _whole(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds)
 
 
 def node_state(node: Node, install: Any) -> str:

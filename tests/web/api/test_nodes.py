@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pxed.node.model import Boot
+from pxed.repo.bootprograms import BootProgram, BootPrograms
 from tests.web.api.client import Api
 from tests.web.world import MAC, World, run
 
@@ -74,6 +75,51 @@ def test_a_way_to_boot_from_disk_that_does_not_exist_is_refused(api: Api, world:
     error = api.fails("PATCH", f"/nodes/{MAC}", {"localboot": "magic"})
     assert (error["status"], error["field"]) == (422, "localboot")
     assert "sanboot" in error["expected"]
+
+
+def test_a_node_that_the_guard_refuses_is_shown_and_released(api: Api, world: World) -> None:
+    node, _ = world.armed()
+    for _ in range(3):
+        world.ask("GET", f"/p/{MAC}")
+    refused = api.get("/nodes")["nodes"][0]["refused"]
+    assert (refused["reason"], refused["left"]) == ("quarantined", None)
+    shown = api.get(f"/nodes/{MAC}")
+    assert shown["refused"] == refused
+    assert shown["verdict"].startswith("Quarantined: it fetched its boot profile 3 times")
+    assert f"`pxed node release {MAC}`" in shown["verdict"]
+    assert api.send("POST", f"/nodes/{MAC}/release")["refused"] is None
+    assert world.timeline._memory[-1].text == f"{MAC} may boot from the network again"
+    before = len(world.timeline._memory)
+    assert api.send("POST", f"/nodes/{MAC}/release")["refused"] is None
+    assert len(world.timeline._memory) == before, "to release it again changes nothing"
+    for _ in range(6):
+        world.guard.offered(node.id, 7)
+    assert api.get(f"/nodes/{MAC}")["refused"]["left"] == 600
+    assert api.fails("POST", "/nodes/nobody/release")["status"] == 404
+
+
+def test_a_nodes_own_boot_program_is_a_chain_or_a_program_that_runs_on_it(api: Api, world: World) -> None:
+    world.programs = BootPrograms(
+        [
+            BootProgram("snponly.efi", "x86_64", "ipxe", 1),
+            BootProgram("sb/shimx64.efi", "x86_64", "shim", 1, signed=True),
+            BootProgram("sb/grubx64.efi", "x86_64", "grub", 1, signed=True),
+            BootProgram("aarch64/ipxe.efi", "aarch64", "ipxe", 1),
+        ]
+    )
+    world.inventory.seen(MAC, arch=7)
+    for program in ("shim-grub", "sb/shimx64.efi", "snponly.efi", "ipxe"):
+        assert api.send("PATCH", f"/nodes/{MAC}", {"boot_program": program})["boot_program"] == program
+    for program, why in (
+        ("aarch64/ipxe.efi", "is here for aarch64, not for x86_64 UEFI"),
+        ("gone.efi", "there is no boot program 'gone.efi' here"),
+        ("ipxe-signed", "nothing here makes up the chain ipxe-signed"),
+    ):
+        refusal = api.fails("PATCH", f"/nodes/{MAC}", {"boot_program": program})
+        assert (refusal["status"], refusal["field"]) == (422, "boot_program")
+        assert why in refusal["message"]
+    assert api.get(f"/nodes/{MAC}")["boot_program"] == "ipxe", "what was refused changed nothing"
+    assert api.send("PATCH", f"/nodes/{MAC}", {"boot_program": None})["boot_program"] is None
 
 
 def test_a_node_is_found_by_id_name_and_mac_or_not_at_all(api: Api, world: World) -> None:

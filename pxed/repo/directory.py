@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pxed.errors import NotFound
 from pxed.repo.disk import Disk
-from pxed.repo.rooted import open_regular, resolve
+from pxed.repo.rooted import open_regular, resolve, spelled
 
 READ_AHEAD = 8 << 20
 """Bytes that the disk is asked for when a file is opened."""
@@ -59,12 +60,23 @@ def open_below(root: Path, name: str) -> Opened:
 
 
 class DirectoryLayer:
-    """The files below `root`, read when they are asked for: what an operator copies there is served at once."""
+    """The files below `root`, read when they are asked for: what an operator copies there is served at once.
 
-    def __init__(self, root: Path, disk: Disk) -> None:
-        self.root = root
+    `any_case`: a name that is not there is looked for without regard to case, as the installers of ESXi and Windows need.
+    """
+
+    def __init__(self, root: Path, disk: Disk, *, any_case: bool = False) -> None:
+        self.root, self.any_case = root, any_case
         self._disk = disk
 
     async def open(self, path: str, *, head: bool = False) -> Opened:  # noqa: ARG002  (a Layer)
         """NotFound."""
-        return await self._disk.do(open_below, self.root, path)
+        return await self._disk.do(self._open, path)
+
+    def _open(self, path: str) -> Opened:
+        try:
+            return open_below(self.root, path)
+        except NotFound:
+            if not self.any_case:
+                raise
+        return open_below(self.root, spelled(self.root, path))

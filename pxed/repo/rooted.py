@@ -44,6 +44,19 @@ def resolve(root: Path, name: str) -> Path:
     return Path(real)
 
 
+def spelled(root: Path, name: str) -> str:
+    """`name` in the case in which the directories below `root` have it. NotFound if `name` is refused; `resolve` judges the rest."""
+    done: list[str] = []
+    for part in parts_of(name):
+        here = os.path.join(root, *done)
+        try:
+            there = [part] if os.path.lexists(os.path.join(here, part)) else os.listdir(here)
+        except (OSError, ValueError):
+            there = []
+        done.append(next((each for each in there if each.lower() == part.lower()), part))
+    return "/".join(done)
+
+
 def open_regular(path: Path) -> tuple[int, os.stat_result]:
     """Open a resolved path for reading: (descriptor, fstat of it). NotFound if it has gone or is no regular file by now.
 

@@ -98,7 +98,7 @@ def test_not_root(net: Network, state: Path) -> None:
         (["--http-port", "0"], "command line: ports.http"),
         (["--address", "10.0.0"], "command line: address"),
         (["--repository", "debian"], "wants NAME=LAYER[,LAYER...]"),
-        (["--repository", "debian=ftp://x"], "a layer is an absolute directory"),
+        (["--repository", "debian=ftp://x"], "a layer is the absolute path"),
         (["-c", "absent.toml"], "absent.toml: can't be read"),
         (["--nonsense"], "No such option"),
     ],

@@ -5,9 +5,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from pxed.repo.recognise import SMALL
 
 TOOLS = {"xorriso": "xorriso", "genisoimage": "genisoimage", "wimlib-imagex": "wimtools"}
 """Program > the Debian package that has it."""
@@ -78,3 +81,22 @@ def _order(work: Path, root: Path) -> Path:
 def _run(image: Path, *command: str) -> Path:
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     return image
+
+
+@dataclass(frozen=True)
+class FixedTree:
+    """A medium in memory: its files by their paths."""
+
+    files: Mapping[str, bytes]
+    volume_id: str = ""
+
+    def read(self, path: str, start: int = 0, most: int = SMALL) -> bytes | None:
+        data = next((body for name, body in self.files.items() if name.lower() == path.lower()), None)
+        return None if data is None else data[start : start + most]
+
+    def has(self, path: str) -> bool:
+        return self.read(path, 0, 0) is not None
+
+    def names(self, folder: str) -> list[str]:
+        inside = f"{folder}/".lower() if folder else ""
+        return sorted({name[len(inside) :].partition("/")[0] for name in self.files if name.lower().startswith(inside)})

@@ -35,6 +35,7 @@ from pxed.node.timeline import Timeline
 from pxed.oses.catalog import Catalog, Urls
 from pxed.oses.debian_progress import progress
 from pxed.oses.scripts import BootScripts
+from pxed.probe import PortProbe, Whereabouts
 from pxed.repo.bootprograms import BootPrograms, scan
 from pxed.repo.repository import make_repositories
 from pxed.store import Store
@@ -42,6 +43,7 @@ from pxed.syslog.receiver import Receiver, Syslog
 from pxed.tftp import TftpService, TransferEvent
 from pxed.web.site import make_site
 from pxed.workflow.engine import Engine
+from pxed.workflow.install import Install
 
 RESCAN_EVERY = 30.0
 """Seconds between two looks at the directory of boot programs."""
@@ -122,7 +124,13 @@ class Appliance(service.MultiService):
         self.inventory = Inventory(now=now, store=self.store, timeline=self.timeline)
         self.catalog = Catalog()
         self.engine = Engine(
-            store=self.store, inventory=self.inventory, timeline=self.timeline, recipes=self.catalog.recipes, clock=reactor, now=now
+            store=self.store,
+            inventory=self.inventory,
+            timeline=self.timeline,
+            recipes=self.catalog.recipes,
+            clock=reactor,
+            now=now,
+            probe=PortProbe(reactor, self._whereabouts),
         )
         self.lateness = Lateness(reactor, monotonic)
         self._programs = BootPrograms([])
@@ -310,6 +318,14 @@ class Appliance(service.MultiService):
     def _grub(self, arch: int | None) -> str | None:
         program = self._programs.grub(arch)
         return program.path if program is not None else None
+
+    def _whereabouts(self, install: Install) -> Whereabouts:
+        """Where the system of `install` may be found: where its node was seen last, and where its options put it."""
+        node = self.inventory.get(install.node_id)
+        if node is None:
+            return (), ()
+        seen = [node.address] if node.address is not None else []
+        return list(dict.fromkeys([*seen, *self.catalog.addresses(install)])), node.macs
 
     def _installer_line(self, node: Node, program: str, text: str) -> None:
         """A syslog line of an installing node moves its progress, never back: stages alternate in an installer's log."""

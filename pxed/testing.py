@@ -30,6 +30,7 @@ from pxed.store.batch import Job
 from pxed.store.database import Database, engine_for
 from pxed.store.writer import commit_or_fail
 from pxed.workflow.engine import Engine
+from pxed.workflow.evidence import Look
 from pxed.workflow.install import Install
 from pxed.workflow.recipe import Notification, Recipe, RecipeBook
 from pxed.workflow.replay import Answer, AwaitStep, BootStep, Broken, Outcome, Script, notified
@@ -139,13 +140,35 @@ def memory_inventory(*macs: str, clock: Clock | None = None, timeline: Timeline 
     return inventory
 
 
+class Ports:
+    """The TCP ports that answer at the address of every node: set `open` as you like. `looks` counts how often somebody looked."""
+
+    def __init__(self, *open_: int, address: str = "192.0.2.9") -> None:
+        self.open = set(open_)
+        self.address = address
+        self.looks = 0
+
+    async def look(self, _install: Install, ports: tuple[int, ...]) -> Look:
+        """The engine's probe."""
+        self.looks += 1
+        asked = frozenset((self.address, port) for port in ports)
+        return Look(asked, frozenset(each for each in asked if each[1] in self.open))
+
+
 class MemoryAppliance:
     """The durable core on a database in memory, started; `clock` is both its clock and its time (it begins at `NOON`)."""
 
     def __init__(
-        self, recipes: RecipeBook, *, store: MemoryStore | None = None, clock: Clock | None = None, most_notifications: int = 1000
+        self,
+        recipes: RecipeBook,
+        *,
+        store: MemoryStore | None = None,
+        clock: Clock | None = None,
+        most_notifications: int = 1000,
+        ports: Ports | None = None,
     ) -> None:
         self.recipes = recipes
+        self.ports = ports or Ports()
         self.store = store or MemoryStore()
         self.clock = clock or _clock_at(NOON)
         now = self.clock.seconds
@@ -159,6 +182,7 @@ class MemoryAppliance:
             clock=self.clock,
             now=now,
             most_notifications=most_notifications,
+            probe=self.ports.look,
         )
         result_of(self.timeline.load())
         result_of(self.inventory.load())
@@ -174,7 +198,7 @@ class MemoryAppliance:
         if cleanly:
             result_of(self.engine.stop())
         store = self.store.again()
-        return MemoryAppliance(recipes or self.recipes, store=store, clock=_clock_at(self.clock.seconds() + down))
+        return MemoryAppliance(recipes or self.recipes, store=store, clock=_clock_at(self.clock.seconds() + down), ports=self.ports)
 
 
 def _clock_at(seconds: float) -> Clock:

@@ -76,7 +76,7 @@ async def history(client: Client, handle: str, size: int) -> Any:
 def event_line(event: Event) -> Text:
     """``2026-11-22 22:01:07  dhcp.offer        text``; failures in red."""
     kind = clean(event.get("kind"))
-    bad = kind.endswith((".failed", ".problem", ".parked"))
+    bad = kind.endswith((".failed", ".problem", ".parked", ".unproven"))
     return Text.assemble(
         (local(event.get("at")), "dim"),
         "  ",

@@ -13,7 +13,7 @@ from pxed.cli.output import ago, clean, console, duration, local, print_fields, 
 from pxed.cli.resolve import find_install
 from pxed.cli.watch_view import now_text
 
-STATES = ["running", "done", "failed", "cancelled", "parked"]
+STATES = ["running", "done", "unproven", "failed", "cancelled", "parked"]
 
 
 class InstallGroup(click.Group):
@@ -112,6 +112,7 @@ def show(invocation: Invocation, handle: str, as_json: bool) -> None:
         {
             "state": found.get("state"),
             "reason": found.get("reason"),
+            "proof": found.get("proof"),
             "stage": found.get("stage"),
             "progress": f"{found.get('percent') or 0} %  {clean(found.get('progress'))}",
             "MAC": node.get("mac"),
@@ -127,6 +128,8 @@ def show(invocation: Invocation, handle: str, as_json: bool) -> None:
             "id": found.get("id"),
         }
     )
+    for line in found.get("last_lines") or []:
+        click.echo(f"  log: {clean(line)}")
     rows = [
         [s.get("position"), local(s.get("at")) if s.get("at") else "", s.get("step"), s.get("answer")] for s in found.get("steps") or []
     ]

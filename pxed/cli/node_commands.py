@@ -39,7 +39,10 @@ def state(found: dict[str, Any]) -> str:
 
 @node.command("list")
 @click.option(
-    "--state", "wanted", type=click.Choice(["new", "idle", "installing", "installed", "failed"]), help="Only nodes in this state."
+    "--state",
+    "wanted",
+    type=click.Choice(["new", "idle", "installing", "installed", "unproven", "failed"]),
+    help="Only nodes in this state.",
 )
 @json_option
 @click.pass_obj

@@ -23,6 +23,7 @@ STYLES = {
     "new": "yellow",
     "warn": "yellow",
     "parked": "yellow",
+    "unproven": "bold yellow",
     "cancelled": "yellow",
     "failed": "bold red",
     "fail": "bold red",

@@ -19,7 +19,7 @@ from pxed.cli.resolve import find_target
 from pxed.cli.watch_view import JsonLines, PlainLines, Screen, View
 
 _CHANGING = ("install.", "notification")
-_ENDING = {"install.done", "install.failed", "install.cancelled", "install.parked"}
+_ENDING = {"install.done", "install.unproven", "install.failed", "install.cancelled", "install.parked"}
 
 
 @click.command()
@@ -29,7 +29,8 @@ _ENDING = {"install.done", "install.failed", "install.cancelled", "install.parke
 def watch(invocation: Invocation, handle: str | None, as_json: bool) -> None:
     """Follow an install, the install of a machine, or (without a name) all that run.
 
-    Ends with the install: exit status 0 if it is done, 1 if it failed or was cancelled. Without a running install it shows events until
+    Ends with the install: exit status 0 if it is done, 1 if it is unproven (the installed system
+    was not seen to boot in time), failed or was cancelled. Without a running install it shows events until
     Ctrl-C. It reconnects when the appliance restarts. With --json one event or install per line.
 
     \b

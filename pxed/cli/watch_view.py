@@ -139,7 +139,7 @@ def now_text(install: Tree) -> Text:
     """What it is at, or why it ended."""
     text = (
         install.get("reason")
-        if install.get("state") in ("failed", "parked", "cancelled")
+        if install.get("state") in ("unproven", "failed", "parked", "cancelled")
         else install.get("progress") or install.get("stage")
     )
     return Text(clean(text))

@@ -68,6 +68,7 @@ class Inventory:
         self._dirty: dict[str, None] = {}
         self._forgotten: dict[str, None] = {}
         self._leaving: set[str] = set()
+        self._held: dict[str, Boot] = {}  # node id > what it boots once it is released
         self._writer = LazyWriter(store, self._take, what="The inventory", now=now) if store else None
 
     async def load(self) -> None:
@@ -244,10 +245,27 @@ class Inventory:
 
         def show() -> None:
             if held_by in (None, node.boot.install):
+                self._held.pop(node_id, None)
                 node.boot = boot
                 self._adopt(node)
 
         return Assignment(lambda connection: rows.store_boot(connection, row, boot, held_by), show)
+
+    def hold(self, node_id: str, install_id: str) -> None:
+        """If the node boots the installer of this install, it is offered nothing until that is released or another boot is assigned.
+
+        In memory only: for the moment in which what the node boots may be out of date, because the disk is slow or away. Again: no error.
+        """
+        node = self._nodes.get(node_id)
+        if node is not None and node.boot == Boot("installer", install_id):
+            self._held[node_id] = node.boot
+            node.boot = Boot("silent", install_id)
+
+    def release(self, node_id: str) -> None:
+        """The node boots again what it booted before `hold`. Again, or without `hold`: no error."""
+        boot, node = self._held.pop(node_id, None), self._nodes.get(node_id)
+        if boot is not None and node is not None:
+            node.boot = boot
 
     # nodes come and go
 
@@ -280,6 +298,7 @@ class Inventory:
         self._nodes.pop(node.id, None)
         self._crowd.leave(node.id)
         self._dirty.pop(node.id, None)
+        self._held.pop(node.id, None)
         for mac in node.macs:
             if self._by_mac.get(mac) is node:
                 del self._by_mac[mac]

@@ -15,7 +15,8 @@ class Boot:
     """What a node boots next: the one datum that workflow writes and the doors read.
 
     ``silent``: nothing to do, no offer. ``installer``: the boot profile of `install`. ``disk``: no offer; an iPXE that asks all the
-    same gets a script that leaves it correctly. `install` is set exactly while an install runs on the node.
+    same gets a script that leaves it correctly. `install` is set exactly while an install runs on the node; ``silent`` with an install:
+    that install has heard something and not dealt with it yet (`Inventory.hold`).
     """
 
     kind: BootKind = "silent"

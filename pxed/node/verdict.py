@@ -78,6 +78,7 @@ LADDER = (
         "loader), or has no network",
     ),
 )
+_UNPROVEN = "boot order, boot loader, network, or an OS that can't call back"
 _RUNGS = [rung.name for rung in LADDER]
 _SEEN = ("dhcp.", "tftp.", "http.", "notification", "syslog")
 
@@ -89,11 +90,15 @@ def verdict(node: Node, events: Sequence[Event], install_state: str | None, now:
         return _without_install(events, now)
     theirs = _since_created(events)
     if install_state == "done":
-        return "Done: the installed system called back and boots its own disk"
+        proof = next((str(event.data["proof"]) for event in reversed(theirs) if event.data.get("proof")), "it was seen to boot")
+        return f"Done, and it boots its own disk: {proof}"
     if install_state == "cancelled":
         return "Cancelled by the operator; it is offered nothing until it is armed again"
     if install_state == "parked":
         return _last_text(theirs, "install.parked") or "Parked: its recipe could not go on; retry, restart or cancel it"
+    if install_state == "unproven":
+        reason = _last_text(theirs, "install.unproven") or "Unproven: the installed system was not seen to boot in time"
+        return f"{reason}. It boots its own disk, and is done as soon as it calls back; else look at its console: {_UNPROVEN}"
     place, at = _highest(theirs)
     rung = LADDER[place]
     if install_state == "failed":

@@ -164,6 +164,12 @@ class Catalog:
         """The GRUB script that leads to the node's own."""
         return self._render("boot/which.grub.j2", {})
 
+    def addresses(self, install: InstallView) -> list[str]:
+        """The static IP addresses that `install` gives its node."""
+        options = self._family(install.family).options.model_validate(dict(install.options))
+        given = [address for device in options.networkDevices for address in (device.ipv4, device.ipv6)]
+        return [address.ipAddr for address in given if address is not None]
+
     def visible(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Stored options without their secrets."""
         shown: dict[str, Any] = common.visible(options)

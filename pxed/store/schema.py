@@ -56,7 +56,7 @@ installs = Table(  # one run of a recipe on a node; no foreign key to nodes: an 
     Column("recipe_version", Integer, nullable=False),
     Column("options", JSON, nullable=False),  # validated, secrets hashed
     Column("token", String(64), nullable=False, unique=True),
-    Column("state", String(16), nullable=False),  # running | done | failed | cancelled | parked
+    Column("state", String(16), nullable=False),  # running | done | unproven | failed | cancelled | parked
     Column("stage", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("percent", Integer, nullable=False),
@@ -64,6 +64,8 @@ installs = Table(  # one run of a recipe on a node; no foreign key to nodes: an 
     Column("created_at", Float, nullable=False),
     Column("finished_at", Float),
     Column("retry_of", String(16)),
+    Column("proof", Text, nullable=False, server_default=text("''")),  # what showed that it is done
+    Column("last_lines", JSON, nullable=False, server_default=text("'[]'")),  # of the node's log, before it failed
 )
 Index("ix_installs_node", installs.c.node_id)
 Index(  # the database itself refuses a second running install on a node
@@ -82,7 +84,7 @@ journal = Table(  # every await of a recipe takes one position
     Column("step", Text, nullable=False),  # boot('installer'), notification('started', within=1800.0)
     Column("reached_at", Float, nullable=False),
     Column("deadline", Float),
-    Column("answer", JSON(none_as_null=True)),  # NULL while it waits; {"ok": null | notification} or {"failed": sentence}
+    Column("answer", JSON(none_as_null=True)),  # NULL while it waits; {"ok": null | notification} or {"failed": sentence, "missed"?: true}
     Column("answered_at", Float),
 )
 
@@ -96,7 +98,7 @@ inbox = Table(  # every notification, in the order in which it was acknowledged
     Column("status", String(8), nullable=False),  # ok | fail
     Column("message", Text, nullable=False),
     Column("data", JSON, nullable=False),
-    Column("source", String(64), nullable=False),  # IP address it came from
+    Column("source", String(64), nullable=False),  # IP address it came from; "pxed": evidence of its own
     Column("at", Float, nullable=False),
     Column("duplicate", Boolean, nullable=False),  # the phase had come before: changes nothing
     Column("position", Integer),  # the journal position it answered

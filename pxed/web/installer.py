@@ -15,8 +15,8 @@ from pxed.web.request import Plain
 from pxed.web.rooms import Rooms
 
 NO_INSTALL = "no such install, or it has ended\n"
-SERVED = frozenset({"running", "parked"})
-"""A parked install is our fault, not the node's: its installer still gets its files."""
+SERVED = frozenset({"running", "parked", "unproven"})
+"""A parked install is our fault, not the node's: its installer still gets its files. The system of an unproven one may be late."""
 ANSWERED = 5
 """Percent when a node has its answer file; what it fetches of its install later (a unit file, say) is no step back to here."""
 _HOOKS = (".sh", ".py", ".ps1", ".cmd", ".bat")

@@ -31,17 +31,19 @@ from pxed.node.timeline import Timeline, printable
 from pxed.store import Store
 from pxed.store.lazy import Batch, LazyWriter
 from pxed.workflow import journal
+from pxed.workflow.evidence import Probe, blind
 from pxed.workflow.install import Install, row_of
 from pxed.workflow.journal import Entry, NotRunning
-from pxed.workflow.notices import LONGEST_MESSAGE, inbox_row, summary, told
+from pxed.workflow.notices import LONGEST_MESSAGE, called_back, inbox_row, summary, told
 from pxed.workflow.recipe import Recipe, RecipeBook
-from pxed.workflow.run import Run, leave
+from pxed.workflow.run import Run, done_words, leave
 
 
 class Engine:
     """`now` gives UTC seconds, `clock` delays; `new_id` and `new_token` give what they say (a token is a secret).
 
-    An install keeps `most_notifications`: a node that calls back in a loop can't fill the disk.
+    `probe` looks for an installed system that may be unable to call back. An install keeps `most_notifications`: a node that calls back in
+    a loop can't fill the disk.
     """
 
     log = Logger()
@@ -58,6 +60,7 @@ class Engine:
         new_id: Callable[[], str] = lambda: secrets.token_hex(5),
         new_token: Callable[[], str] = lambda: secrets.token_urlsafe(24),
         most_notifications: int = 1000,
+        probe: Probe = blind,
     ) -> None:
         self._store = store
         self._inventory = inventory
@@ -68,6 +71,7 @@ class Engine:
         self._new_id = new_id
         self._new_token = new_token
         self._most = most_notifications
+        self._probe = probe
         self._installs: dict[str, Install] = {}
         self._by_digest: dict[bytes, Install] = {}
         self._runs: dict[str, Run] = {}
@@ -173,12 +177,19 @@ class Engine:
         row = inbox_row(phase, status, message, data, source, self._now())
         recipe = self._recipe_of(install)
         milestone = recipe.milestone(phase) if recipe is not None and status == "ok" else None
+        last = recipe.milestones[-1].phase if recipe is not None and recipe.milestones else None
+        proof = f"{called_back(last or '')}, after its deadline"
         op = partial(journal.deliver, install_id=install.id, notification=row, milestone=milestone, most=self._most)
-        arrival = await self._store.write(op)
-        remark = "again" if arrival.duplicate else "" if arrival.state == "running" else f"the install is {arrival.state} already"
+        arrival = await self._store.write(partial(op, last_phase=last, proof=proof))
+        remark = "again" if arrival.duplicate else "late" if arrival.proved else ""
+        remark = remark or ("" if arrival.state == "running" else f"the install is {arrival.state} already")
         self._record(install, "notification", told(phase, status, row["message"], remark), {"phase": phase, "status": status})
         if milestone is not None and not remark and install.advance(milestone.percent, stage=milestone.text):
             self._record(install, "install.progress", milestone.text)
+        if arrival.proved:
+            install.end("done", "", row["at"])
+            install.proof = proof
+            self._record(install, "install.done", done_words(install, row["at"]), {"proof": proof})
         run = self._runs.get(install.id)
         if run is not None:
             run.wake()
@@ -284,6 +295,7 @@ class Engine:
             timeline=self._timeline,
             clock=self._clock,
             now=self._now,
+            probe=self._probe,
             ended=self._drop,
         )
         await run.begin()

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-State = Literal["running", "done", "failed", "cancelled", "parked"]
+State = Literal["running", "done", "unproven", "failed", "cancelled", "parked"]
 
 ARMED = "Waits for the node's next network boot"
 """The stage of an install of which nothing has arrived yet."""
 DONE = "Done"
 """The stage of an install that is done; one that failed keeps the stage where it stopped."""
+INSTALLED = "installed"
+"""The phase by which an installer says that it has finished, in every recipe."""
 
 
 @dataclass(slots=True)
@@ -18,6 +20,8 @@ class Install:
     """Times are UTC seconds; `percent` 0-100 never goes down; `deadline` is when the present await fails, if one is open.
 
     `stage` is the text of the last milestone, `progress_text` what the installer said since; `reason` why it ended or was parked.
+    `unproven`: its installer said `installed`, the node boots its disk, and the first boot was never seen; a late word makes it done.
+    `proof` says what showed that a `done` one is done, `last_lines` what the node's log said last before one failed.
     Only the engine writes it. `repr` shows neither token nor options.
     """
 
@@ -38,6 +42,8 @@ class Install:
     finished_at: float | None = None
     deadline: float | None = None
     retry_of: str | None = None
+    proof: str = ""
+    last_lines: list[str] = field(default_factory=list)
 
     def advance(self, percent: int, *, stage: str | None = None, text: str = "") -> bool:
         """A milestone (`stage`) or progress arrived. What would go back changes nothing. Whether anything changed."""
@@ -55,6 +61,7 @@ class Install:
             self.finished_at = at
         if state == "done":
             self.percent, self.stage, self.progress_text = 100, DONE, ""
+            self.reason, self.last_lines = "", []
 
 
 STORED = tuple(name for name in Install.__dataclass_fields__ if name != "deadline")

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 from pxed.errors import Conflict
 from pxed.node.model import BootKind
 from pxed.store.schema import inbox, installs, journal
-from pxed.workflow.install import DONE, STORED, Install, State
+from pxed.workflow.install import DONE, INSTALLED, STORED, Install, State
 from pxed.workflow.recipe import Milestone, Notification
 from pxed.workflow.replay import Answer, AwaitStep, BootStep, Step, notified
 
@@ -84,10 +84,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What became of a notification: the install's state then, and whether its phase had come before."""
+    """What became of a notification: the install's state then, whether its phase had come before, and whether it proved an install
+    that was unproven until then."""
 
     state: State
     duplicate: bool
+    proved: bool = False
 
 
 # installs
@@ -118,9 +120,12 @@ def finish(
     at: float,
     assign: Assign,
     of: tuple[State, ...] = ("running",),
+    *,
+    proof: str = "",
+    last_lines: Sequence[str] = (),
 ) -> None:
     """The install ends, or is parked, and its node boots what that leaves. NotRunning unless its state is one `of` these."""
-    values: dict[str, Any] = {"state": state, "reason": reason}
+    values: dict[str, Any] = {"state": state, "reason": reason, "proof": proof, "last_lines": list(last_lines)}
     if state != "parked":
         values["finished_at"] = at
     if state == "done":
@@ -203,7 +208,20 @@ def settle(connection: Connection, place: Place, at: float) -> Entry:
 def expire(connection: Connection, place: Place, at: float, sentence: str) -> Entry:
     """The deadline has passed: what came in time still counts, else the await is answered with `sentence`. NotRunning, Mismatch."""
     entry = settle(connection, place, at)
-    return _answer(connection, place, {"failed": sentence}, at) if entry.answer is None else entry
+    return _answer(connection, place, {"failed": sentence, "missed": True}, at) if entry.answer is None else entry
+
+
+def found(connection: Connection, place: Place, at: float, evidence: Notification) -> Entry:
+    """pxed saw itself what is awaited: it counts as if the node had said it, unless the node was faster. NotRunning, Mismatch."""
+    entry = settle(connection, place, at)
+    if entry.answer is not None:
+        return entry
+    row = {"phase": evidence.phase, "status": "ok", "message": evidence.proof, "data": dict(evidence.data), "source": "pxed", "at": at}
+    used = {"counted_as": evidence.phase, "duplicate": False, "position": place.position}
+    connection.execute(_PUT, {"install_id": place.install_id, **row, **used})
+    if place.milestone is not None:
+        _advance(connection, place.install_id, place.milestone)
+    return _answer(connection, place, notified(evidence), at)
 
 
 def last_boot(entries: Sequence[Entry]) -> BootKind:
@@ -212,26 +230,49 @@ def last_boot(entries: Sequence[Entry]) -> BootKind:
     return next((kinds[entry.step] for entry in reversed(entries) if entry.step in kinds), "silent")
 
 
+def awaits_first_boot(entries: Sequence[Entry]) -> bool:
+    """Whether the deadline that was missed last, and nothing else, keeps an install from being done: its installer said `installed`, and
+    the node was sent to its disk and not back."""
+    if not entries or not (entries[-1].answer or {}).get("missed") or last_boot(entries) != "disk":
+        return False
+    return any(((entry.answer or {}).get("ok") or {}).get("phase") == INSTALLED for entry in entries)
+
+
 # inbox
 
 
-def deliver(connection: Connection, install_id: str, notification: Mapping[str, Any], milestone: Milestone | None, most: int) -> Arrival:
+def deliver(
+    connection: Connection,
+    install_id: str,
+    notification: Mapping[str, Any],
+    milestone: Milestone | None,
+    most: int,
+    *,
+    last_phase: str | None = None,
+    proof: str = "",
+) -> Arrival:
     """Put a notification into the inbox: columns `phase` (or None), `status`, `message`, `data`, `source`, `at`.
 
+    An unproven install is done when the `last_phase` of its recipe comes after all (a plain notification counts as that); `proof` says so.
     Beyond `most` of them what would change nothing is not stored, and what might is refused (Conflict) unless it is awaited.
     """
     state: State = connection.scalars(_STATE, {"of": install_id}).one()
     phase = notification["phase"]
     duplicate = notification["status"] == "ok" and phase is not None and _came_before(connection, install_id, phase)
-    if (connection.scalar(_COUNT, {"of": install_id}) or 0) < most or (
-        state == "running" and _awaited(connection, install_id, notification)
+    proved = state == "unproven" and notification["status"] == "ok" and last_phase is not None and phase in (last_phase, None)
+    if (
+        proved
+        or (connection.scalar(_COUNT, {"of": install_id}) or 0) < most
+        or (state == "running" and _awaited(connection, install_id, notification))
     ):
         connection.execute(_PUT, {"install_id": install_id, "duplicate": duplicate, **notification})
     elif state == "running" and not duplicate:
         raise Conflict(f"This install has sent more than {most} notifications, and {phase!r} is not awaited now")
     if milestone is not None and not duplicate and state == "running":
         _advance(connection, install_id, milestone)
-    return Arrival(state, duplicate)
+    if proved:
+        finish(connection, install_id, "done", "", notification["at"], lambda _connection: None, of=("unproven",), proof=proof)
+    return Arrival("done" if proved else state, duplicate, proved)
 
 
 def _came_before(connection: Connection, install_id: str, phase: str) -> bool:
@@ -242,7 +283,7 @@ def _awaited(connection: Connection, install_id: str, notification: Mapping[str,
     """Whether a notification answers the await that is open."""
     anything = notification["status"] == "fail" or notification["phase"] is None
     steps = connection.scalars(_OPEN_STEPS, {"of": install_id}).all()
-    return any(anything or step.startswith(f"notification({notification['phase']!r},") for step in steps)
+    return any(anything or step.startswith(f"{verb}({notification['phase']!r},") for step in steps for verb in ("notification", "evidence"))
 
 
 def _own_words(message: str, phase: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from pxed.errors import InvalidRequest
 from pxed.node.timeline import printable
-from pxed.workflow.journal import Entry
+from pxed.workflow.journal import Entry, last_boot
 
 PHASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LONGEST_MESSAGE = 2000
@@ -44,4 +45,25 @@ def summary(entry: Entry) -> str:
     if "failed" in entry.answer:
         return f"failed: {entry.answer['failed']}"
     notification = entry.answer["ok"]
-    return "done" if notification is None else f"came{': ' + notification['message'] if notification['message'] else ''}"
+    if notification is None:
+        return "done"
+    if notification.get("proof"):
+        return f"seen: {notification['proof']}"
+    return f"came{': ' + notification['message'] if notification['message'] else ''}"
+
+
+def called_back(phase: str) -> str:
+    return f"The installed system called back ({phase!r})"
+
+
+def proof_of(entries: Sequence[Entry]) -> str:
+    """What shows that an install with this journal is done: the word of the system it installed, that of its installer, or evidence."""
+    awaited = [(at, entry.answer["ok"]) for at, entry in enumerate(entries) if entry.answer and entry.answer.get("ok")]
+    if not awaited:
+        return "No word of the node was awaited"
+    at, said = awaited[-1]
+    if said.get("proof"):
+        return str(said["proof"])
+    if last_boot(entries[:at]) == "disk":
+        return called_back(said["phase"])
+    return f"The installer said {said['phase']!r}; a first boot was not awaited"

@@ -1,4 +1,4 @@
-"""All that a recipe may know: its node, two verbs, what it gets back, and how it fails.
+"""All that a recipe may know: its node, three verbs, what it gets back, and how it fails.
 
 A recipe module of `pxed.oses` imports this module and nothing else of the workflow. A recipe is
 
@@ -28,13 +28,17 @@ Status = Literal["ok", "fail"]
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What a node told us. `phase` is the phase it counted for (a plain one gets that of the await it answered); `at` is UTC seconds."""
+    """What a node told us. `phase` is the phase it counted for (a plain one gets that of the await it answered); `at` is UTC seconds.
+
+    `proof` is empty, or a sentence: what pxed saw itself instead of being told (`RecipeNode.evidence`).
+    """
 
     phase: str
     status: Status = "ok"
     message: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
     at: float = 0.0
+    proof: str = ""
 
 
 class InstallFailed(Exception):
@@ -42,7 +46,7 @@ class InstallFailed(Exception):
 
 
 class RecipeNode(Protocol):
-    """The node as its recipe sees it. Both verbs are assignments, not pulses: to run one twice changes nothing."""
+    """The node as its recipe sees it. Verbs are assignments, not pulses: to run one twice changes nothing."""
 
     def boot(self, what: BootVerb) -> Awaitable[None]:
         """From now on every network boot of the node gets the installer, or leaves for its own disk."""
@@ -51,6 +55,12 @@ class RecipeNode(Protocol):
     def notification(self, phase: str, *, within: float) -> Awaitable[Notification]:
         """Wait until the node has told us `phase`, at most `within` seconds from when this await is first reached, restarts of
         pxed included. One that came early answers at once. Raises InstallFailed. A recipe awaits each phase at most once."""
+        ...
+
+    def evidence(self, phase: str, *, ports: tuple[int, ...], within: float) -> Awaitable[Notification]:
+        """The same for a system that may be unable to call back. If its call does not come, this is answered by pxed itself once one
+        of these TCP `ports` answers at the node's address; one that has answered all along may be the installer's and does not count
+        (`pxed.workflow.evidence`). Only after `boot("disk")`."""
         ...
 
 

@@ -7,7 +7,8 @@
 The recipe is a plain coroutine and nobody but this class resumes it, so rule 1 is enforced where it counts: what a recipe awaits is
 exactly the one step it just made of its node. Everything else (a Deferred, two steps at once, a step never awaited, a phase awaited
 twice, another exception than InstallFailed) makes it Broken. Answers are JSON: ``{"ok": null}`` for a boot,
-``{"ok": {"phase", "status", "message", "data", "at"}}`` for a notification, ``{"failed": "sentence"}`` for InstallFailed.
+``{"ok": {"phase", "status", "message", "data", "at"}}`` for a notification (with ``"proof"`` if pxed found it out itself),
+``{"failed": "sentence"}`` for InstallFailed (with ``"missed": true`` if it was a deadline).
 """
 
 from __future__ import annotations
@@ -36,14 +37,17 @@ class BootStep:
 
 @dataclass(frozen=True, slots=True)
 class AwaitStep:
-    """`node.notification(phase, within=seconds)`"""
+    """`node.notification(phase, within=seconds)`, or with `ports` `node.evidence(phase, ports=ports, within=seconds)`"""
 
     phase: str
     within: float
+    ports: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
         """As the journal holds it."""
+        if self.ports:
+            return f"evidence({self.phase!r}, ports={self.ports!r}, within={self.within!r})"
         return f"notification({self.phase!r}, within={self.within!r})"
 
 
@@ -73,7 +77,10 @@ Outcome = Step | Done | Failed | Broken
 
 def notified(notification: Notification) -> Answer:
     """The answer that holds `notification`."""
-    return {"ok": {**asdict(notification), "data": dict(notification.data)}}
+    said = {**asdict(notification), "data": dict(notification.data)}
+    if not notification.proof:
+        del said["proof"]
+    return {"ok": said}
 
 
 class Script:
@@ -84,6 +91,7 @@ class Script:
         self._coroutine: Coroutine[Any, Any, None] | None = None
         self._made: list[_Pending] = []
         self._phases: set[str] = set()
+        self._boots: BootVerb | None = None
         self._closed = False
         self.after_close: list[str] = []
         """Steps asked for while the coroutine was being dropped: a `finally` or `with` around an await. None of them happened."""
@@ -118,7 +126,11 @@ class Script:
         if isinstance(step, AwaitStep):
             if step.phase in self._phases:
                 raise RuleBroken(f"awaits the phase {step.phase!r} twice; each reboot needs a phase of its own")
+            if step.ports and self._boots != "disk":
+                raise RuleBroken(f"looks for evidence of {step.phase!r} although the node does not boot its disk; the installer may answer")
             self._phases.add(step.phase)
+        else:
+            self._boots = step.what
         pending = _Pending(step)
         self._made.append(pending)
         return pending
@@ -191,6 +203,15 @@ class _Face:
         return self._script.make(BootStep(what))
 
     def notification(self, phase: str, *, within: float) -> Awaitable[Notification]:
-        if not (isinstance(within, (int, float)) and math.isfinite(within) and within > 0):
-            raise RuleBroken(f"awaits {phase!r} within {within!r}; it must be a number of seconds above 0")
-        return self._script.make(AwaitStep(phase, float(within)))
+        return self._script.make(AwaitStep(phase, _seconds(phase, within)))
+
+    def evidence(self, phase: str, *, ports: tuple[int, ...], within: float) -> Awaitable[Notification]:
+        if not (isinstance(ports, tuple) and ports and all(type(port) is int and 0 < port < 65536 for port in ports)):
+            raise RuleBroken(f"looks for evidence of {phase!r} on the ports {ports!r}; it must be a tuple of TCP ports")
+        return self._script.make(AwaitStep(phase, _seconds(phase, within), ports))
+
+
+def _seconds(phase: str, within: float) -> float:
+    if not (isinstance(within, (int, float)) and math.isfinite(within) and within > 0):
+        raise RuleBroken(f"awaits {phase!r} within {within!r}; it must be a number of seconds above 0")
+    return float(within)

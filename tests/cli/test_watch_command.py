@@ -41,7 +41,7 @@ def test_an_install_is_told_from_its_first_event_to_its_end_with_status_0(runnin
     assert running.api.asked[-1][1] == f"installs/{ID}"
 
 
-@pytest.mark.parametrize("state", ["failed", "cancelled", "parked"])
+@pytest.mark.parametrize("state", ["unproven", "failed", "cancelled", "parked"])
 def test_an_end_that_is_no_success_is_status_1_with_the_reason(running: Appliance, state: str) -> None:
     reason = "No answer to 'installed' within 2 h"
     running.world.later(0.1, lambda: happens(running, an_event(2, f"install.{state}", reason), state=state, reason=reason))

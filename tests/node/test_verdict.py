@@ -113,7 +113,11 @@ def test_a_failure_the_node_reported_needs_no_guess() -> None:
 
 
 def test_the_other_ends_are_said_plainly() -> None:
-    assert verdict(NODE, up_to("booted"), "done", NOON + 86400).startswith("Done: the installed system called back")
+    proof = Event(99, NOON, "install.done", "Done", "n1", "i1", {"proof": "TCP port 443 at 10.0.0.5 answers"})
+    assert verdict(NODE, [*up_to("booted"), proof], "done", NOON).startswith("Done, and it boots its own disk: TCP port 443 at 10.0.0.5")
+    assert verdict(NODE, up_to("booted"), "done", NOON + 86400).startswith("Done, and it boots its own disk")
+    said = verdict(NODE, events("install.created", "installed", "install.unproven"), "unproven", NOON)
+    assert said.startswith("[install.unproven]. It boots its own disk, and is done as soon as it calls back")
     assert verdict(NODE, up_to("started"), "cancelled", NOON + 86400).startswith("Cancelled by the operator")
     assert verdict(NODE, events("install.created", "install.parked"), "parked", NOON) == "[install.parked]"
     assert "retry, restart or cancel" in verdict(NODE, [], "parked", NOON)
@@ -126,5 +130,5 @@ def test_a_node_without_an_install() -> None:
 
 
 def test_a_verdict_is_possible_with_no_event_at_all() -> None:
-    for state in (None, "running", "done", "failed", "cancelled", "parked"):
+    for state in (None, "running", "done", "unproven", "failed", "cancelled", "parked"):
         assert verdict(NODE, [], state, NOON + 60)

@@ -17,6 +17,7 @@ from pxed.node.inventory import Inventory
 from pxed.store import Store, schema
 from pxed.store.database import Database
 from pxed.store.migrate import MIGRATIONS
+from pxed.workflow.journal import load_installs
 from tests.store.pump import Pump
 
 NEWEST = max(path.name[1:5] for path in (MIGRATIONS / "versions").glob("m*.py"))
@@ -115,3 +116,23 @@ def test_a_migration_that_breaks_off_leaves_the_database_as_it_was(path: Path) -
 def test_every_migration_has_its_number_and_its_predecessor() -> None:
     names = sorted(module.stem for module in (MIGRATIONS / "versions").glob("m*.py"))
     assert [name[1:5] for name in names] == [f"{number:04}" for number in range(1, len(names) + 1)]
+
+
+def test_installs_of_an_older_schema_are_kept(pump: Pump, path: Path) -> None:
+    """What a pxed before the third schema left behind: no proof, no lines."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    database = Database(f"sqlite:///{path}")
+    with database.connection().begin():
+        config.attributes["connection"] = database.connection()
+        command.upgrade(config, "0002")
+        database.connection().exec_driver_sql(
+            "INSERT INTO installs (id, node_id, family, release, recipe, recipe_version, options, token, state, stage, reason, percent,"
+            " progress_text, created_at) VALUES ('i1', 'n1', 'debian', '12', 'debian', 1, '{}', 't', 'failed', '', 'no disk', 5, '', 1.0)"
+        )
+    database.close()
+    store = Store(f"sqlite:///{path}", reactor=pump)
+    pump.until(store.open())
+    ((install, _),) = pump.until(store.read(load_installs))
+    assert (install.reason, install.proof, install.last_lines) == ("no disk", "", [])
+    pump.until(store.close())

@@ -43,6 +43,17 @@ async def run_twice(node: RecipeNode) -> None:
 TWICE = Recipe("twice", 1, run_twice)
 
 
+async def run_quiet(node: RecipeNode) -> None:
+    """A system that may be unable to call back."""
+    await node.boot("installer")
+    await node.notification("installed", within=2 * HOUR)
+    await node.boot("disk")
+    await node.evidence("booted", ports=(443, 902), within=HOUR)
+
+
+QUIET = Recipe("quiet", 1, run_quiet, (Milestone("installed", 80, "Installed; boots its disk"), Milestone("booted", 100, "It runs")))
+
+
 async def run_fault(node: RecipeNode) -> None:
     await node.boot("installer")
     await node.notification("started", within=HOUR)
@@ -51,4 +62,4 @@ async def run_fault(node: RecipeNode) -> None:
 
 FAULT = Recipe("fault", 1, run_fault)
 
-BOOK = RecipeBook((PLAIN, TWICE, FAULT))
+BOOK = RecipeBook((PLAIN, TWICE, QUIET, FAULT))

@@ -397,7 +397,7 @@ def test_a_missed_deadline_fails_and_says_what_how_long_and_what_was_last_seen()
     assert (
         install.reason == "'started' was awaited for 30 minutes and did not come; last seen 20 minutes before: It fetched its boot profile"
     )
-    assert journal_of(appliance, install)[1][2] == {"failed": install.reason}
+    assert journal_of(appliance, install)[1][2] == {"failed": install.reason, "missed": True}
 
 
 def test_a_missed_deadline_of_a_node_that_was_never_seen_says_so() -> None:

@@ -11,7 +11,7 @@ from pxed.web.api import gate
 from pxed.web.api.shapes import Json, install_shape, moment
 from pxed.web.rooms import Rooms
 
-STATES = ("running", "done", "failed", "cancelled", "parked")
+STATES = ("running", "done", "unproven", "failed", "cancelled", "parked")
 PREVIEW_TOKEN = "TOKEN"
 
 

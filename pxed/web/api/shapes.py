@@ -11,7 +11,14 @@ from pxed.node.model import Event, Node
 
 Json = dict[str, Any]
 
-_STATES = {"running": "installing", "done": "installed", "failed": "failed", "parked": "failed", "cancelled": "idle"}
+_STATES = {
+    "running": "installing",
+    "done": "installed",
+    "unproven": "unproven",
+    "failed": "failed",
+    "parked": "failed",
+    "cancelled": "idle",
+}
 
 
 def moment(at: float | None) -> str | None:
@@ -51,14 +58,15 @@ def _whole(seconds: float | None) -> int | None:
 
 
 def node_state(node: Node, install: Any) -> str:
-    """``new`` (nobody adopted it), ``idle``, ``installing``, ``installed`` or ``failed``; a parked install counts as failed."""
+    """``new`` (nobody adopted it), ``idle``, ``installing``, ``installed``, ``unproven``, ``failed`` (or parked)."""
     if install is not None:
         return _STATES[install.state]
     return "idle" if node.known else "new"
 
 
 def install_shape(install: Any, node: Node | None, *, options: Json, now: float) -> Json:
-    """An install; `options` as the catalog shows them, without secrets. `elapsed` in seconds."""
+    """An install; `options` as the catalog shows them, without secrets. `elapsed` in seconds. `proof`: what showed that it is done;
+    `last_lines`: what its node's log said before it failed."""
     return {
         "id": install.id,
         "node": {
@@ -73,6 +81,8 @@ def install_shape(install: Any, node: Node | None, *, options: Json, now: float)
         "percent": install.percent,
         "progress": install.progress_text,
         "reason": install.reason,
+        "last_lines": list(install.last_lines),
+        "proof": install.proof,
         "created_at": moment(install.created_at),
         "finished_at": moment(install.finished_at),
         "elapsed": round(max(0.0, (install.finished_at or now) - install.created_at), 1),

@@ -40,7 +40,9 @@ def test_a_node_that_is_being_installed_shows_its_install(api: Api, world: World
     assert api.get("/nodes")["nodes"][0]["state"] == "installing"
 
 
-@pytest.mark.parametrize(("state", "shown"), [("done", "installed"), ("failed", "failed"), ("parked", "failed"), ("cancelled", "idle")])
+@pytest.mark.parametrize(
+    ("state", "shown"), [("done", "installed"), ("unproven", "unproven"), ("failed", "failed"), ("parked", "failed"), ("cancelled", "idle")]
+)
 def test_the_latest_install_tells_a_nodes_state(api: Api, world: World, state: str, shown: str) -> None:
     node, old = world.armed()
     old.state = "done"

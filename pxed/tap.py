@@ -33,7 +33,6 @@ from pxed.node.inventory import Inventory
 from pxed.node.model import Node
 from pxed.node.timeline import Timeline
 from pxed.oses.catalog import Catalog, Urls
-from pxed.oses.debian_progress import progress
 from pxed.oses.scripts import BootScripts
 from pxed.probe import PortProbe, Whereabouts
 from pxed.repo.bootprograms import BootPrograms, scan
@@ -330,9 +329,10 @@ class Appliance(service.MultiService):
     def _installer_line(self, node: Node, program: str, text: str) -> None:
         """A syslog line of an installing node moves its progress, never back: stages alternate in an installer's log."""
         if node.boot.kind == "installer" and node.boot.install is not None:
-            seen = progress(program, text)
-            if seen is not None and seen[0] >= self.engine.get(node.boot.install).percent:
-                self.engine.progress(node.boot.install, *seen)
+            install = self.engine.get(node.boot.install)
+            seen = self.catalog.line(install, program, text)
+            if seen is not None and seen[0] >= install.percent:
+                self.engine.progress(install.id, *seen)
 
     def _rescan(self) -> None:
         """Look for new boot programs twice a minute, in a thread: what the operator drops there is offered without a restart."""

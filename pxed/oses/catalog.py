@@ -19,7 +19,9 @@ from pxed.oses.debian import DEBIAN
 from pxed.oses.family import Family, InstallView, NodeView, Release, Resources, Urls
 from pxed.oses.features import refusals
 from pxed.oses.render import Renderer, TemplateProblem, kind_of
+from pxed.oses.reports import Report, by_bytes
 from pxed.oses.strict import parse
+from pxed.workflow.install import INSTALLED, Install
 from pxed.workflow.recipe import RecipeBook
 
 __all__ = ["FAMILIES", "LOCALBOOT", "Catalog", "Prepared", "Release", "Rendered", "Resources", "Urls"]
@@ -169,6 +171,30 @@ class Catalog:
         options = self._family(install.family).options.model_validate(dict(install.options))
         given = [address for device in options.networkDevices for address in (device.ipv4, device.ipv6)]
         return [address.ipAddr for address in given if address is not None]
+
+    def line(self, install: InstallView, program: str, text: str) -> tuple[int, str] | None:
+        """(percent, text) that a syslog line of the node stands for, None if its family reads nothing from it."""
+        reader = self._family(install.family).progress
+        return reader(program, text) if reader is not None else None
+
+    def webhook(self, install: InstallView, event: Mapping[str, Any]) -> Report | None:
+        """What an installer posts as JSON. NotFound if its family takes no such posts."""
+        reader = self._family(install.family).webhook
+        if reader is None:
+            raise NotFound(f"The installer of {install.family} posts nothing")
+        return reader(event)
+
+    def fetched(self, install: Install, sent: int) -> tuple[int, str]:
+        """(percent, text) when the node has fetched `sent` bytes of packages. A release may know how many that will be
+        (``data["expected_bytes"]``)."""
+        try:
+            expected = self._release(self._family(install.family), install.release).data.get("expected_bytes")
+            recipe = self.recipes.get(install.recipe, install.recipe_version)
+        except (NotFound, KeyError):  # a family or version of a former pxed
+            return by_bytes(sent, None, None, install.percent)
+        ends = [recipe.milestone("started"), recipe.milestone(INSTALLED)]
+        span = (ends[0].percent, ends[1].percent) if ends[0] is not None and ends[1] is not None else None
+        return by_bytes(sent, expected, span, install.percent)
 
     def visible(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Stored options without their secrets."""

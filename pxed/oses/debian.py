@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from pxed.errors import InvalidRequest
 from pxed.oses import escape
+from pxed.oses.debian_progress import progress
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls
 from pxed.oses.ifupdown import stanzas
 from pxed.oses.linux import ARM64, LinuxBoot, boot_mac, console_arguments, linux_context
@@ -254,5 +255,6 @@ DEBIAN = Family(
         "firstboot.service": "linux/firstboot.service.j2",
     },
     context=context,
+    progress=progress,
     aliases={release.data["codename"]: release.name for release in RELEASES.values()},
 )

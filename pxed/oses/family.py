@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pxed.oses.options import CommonOptions
+from pxed.oses.reports import LineReader, WebhookReader
 from pxed.workflow.recipe import Recipe
 
 
@@ -152,6 +153,10 @@ class Family:
     """Files that must hold a password in plain text, because their installer takes no hash (docs/os/ says so)."""
     posted: frozenset[str] = frozenset()
     """Files that this family's installer asks for by POST (it sends facts about the machine along)."""
+    progress: LineReader | None = None
+    """Reads progress from the lines that its installer sends by syslog."""
+    webhook: WebhookReader | None = None
+    """Reads what its installer posts as JSON to ``/i/<token>/webhook`` (`Urls.answer("webhook")`)."""
 
     def repository(self, release: Release) -> str:
         """The name of the repository that an install takes its files from unless its option `repo` says otherwise."""

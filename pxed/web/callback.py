@@ -95,6 +95,26 @@ async def progress(rooms: Rooms, request: Any, token: str) -> None:
     request.reply(200, "recorded\n")
 
 
+async def webhook(rooms: Rooms, request: Any, token: str) -> None:
+    """A JSON object that an installer posts of its own accord: progress, or that it failed. NotFound: unknown token, or a family whose
+    installer posts nothing; StorageUnavailable > 503."""
+    install = rooms.engine.by_token(token)
+    try:
+        event = json.loads(request.content.read())
+    except (ValueError, RecursionError):
+        event = None
+    if not isinstance(event, dict):
+        request.reply(400, "the body is no JSON object\n")
+        return
+    report = rooms.catalog.webhook(install, event)
+    if report is not None and report.failed:
+        await rooms.engine.deliver(token, None, status="fail", message=_clean(report.text), source=request.peer)
+    elif report is not None and install.state == "running" and report.percent >= install.percent:
+        rooms.engine.progress(install.id, report.percent, _clean(report.text))
+    _note_address(rooms, install, request.peer)
+    request.reply(200, "recorded\n")
+
+
 def _number(text: str | None) -> float | None:
     try:
         value = float(text or "")

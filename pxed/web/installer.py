@@ -23,7 +23,7 @@ _HOOKS = (".sh", ".py", ".ps1", ".cmd", ".bat")
 
 
 class InstallerFiles(Plain):
-    """Answer files, ``notify[/<phase>]`` (GET, POST, PUT) and ``progress``."""
+    """Answer files, ``notify[/<phase>]`` (GET, POST, PUT), ``progress`` and ``webhook`` (POST)."""
 
     def __init__(self, rooms: Rooms) -> None:
         super().__init__()
@@ -42,6 +42,8 @@ class InstallerFiles(Plain):
                 await callback.notify(self._rooms, request, token, rest[1] if rest[1:] and rest[1] else None)
             elif rest == ["progress"] and request.method != b"HEAD":
                 await callback.progress(self._rooms, request, token)
+            elif rest == ["webhook"] and request.method == b"POST":
+                await callback.webhook(self._rooms, request, token)
             elif rest[:1] == ["notify"] or request.method == b"PUT" or (request.method == b"POST" and not self._posted(token, rest)):
                 raise UnsupportedMethod([b"GET"])
             else:

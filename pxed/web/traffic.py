@@ -1,4 +1,5 @@
-"""What nodes download, told briefly: an installing node's progress shows "62 MB of packages", not eight hundred events.
+"""What nodes download, told briefly: an installing node's progress shows "62 MB of packages", not eight hundred events; or "60 % of the
+packages' bytes", if its release knows how many there are.
 
 A download belongs to the install that the node at that address is assigned. Kernels, initial RAM disks and images are events of their own;
 packages and indexes only count. So do their 404s: installers probe for files that need not be there.
@@ -88,7 +89,7 @@ class Traffic:
         now = self._rooms.clock.seconds()
         if not 0 <= now - self._told.get(install.id, float("-inf")) < TELL_EVERY:  # Twisted's clock may be set back
             self._told[install.id] = now
-            self._rooms.engine.progress(install.id, install.percent, f"{total / MEGABYTE:.0f} MB of packages")
+            self._rooms.engine.progress(install.id, *self._rooms.catalog.fetched(install, total))
 
     def _whose(self, peer: str) -> tuple[Any, Any]:
         node = self._rooms.node_at(peer)

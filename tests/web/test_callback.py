@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pxed.errors import StorageUnavailable
+from pxed.oses.curtin_events import read as read_event
 from pxed.web.callback import MESSAGE, Told, read
 from tests.conftest import Logged
 from tests.web.world import NODE_ADDRESS, World
@@ -140,3 +142,45 @@ def test_progress_without_a_number_is_refused(world: World, query: str) -> None:
     _, install = world.armed()
     assert world.ask("GET", f"/i/{install.token}/progress?{query}").code == 400
     assert not world.engine.progressed
+
+
+# what an installer posts of its own accord
+
+
+@pytest.fixture
+def token(world: World, monkeypatch: pytest.MonkeyPatch) -> str:
+    """That of an install whose family reads posts."""
+    _, install = world.armed()
+    families = world.catalog.families
+    monkeypatch.setitem(families, "debian", replace(families["debian"], webhook=read_event))
+    return install.token
+
+
+def test_an_installers_own_events_are_progress_and_never_go_back(world: World, token: str) -> None:
+    event = {"name": "cmd-install/stage-extract", "event_type": "start", "files": [{"content": "x" * 9999}]}
+    assert world.ask("POST", f"/i/{token}/webhook", body=json.dumps(event).encode()).code == 200
+    assert world.engine.progressed[-1][1:] == (20, "Unpacking the base system")
+    world.engine.by_token(token).percent = 50
+    world.ask("POST", f"/i/{token}/webhook", body=json.dumps(event).encode())
+    assert len(world.engine.progressed) == 1
+
+
+def test_an_installers_own_failure_is_a_notification_that_fails(world: World, token: str) -> None:
+    event = {"name": "cmd-install", "event_type": "finish", "result": "FAIL", "description": "no disk\x1b[31m"}
+    assert world.ask("POST", f"/i/{token}/webhook", body=json.dumps(event).encode()).code == 200
+    (told,) = world.engine.delivered
+    assert (told.phase, told.status, told.message) == (None, "fail", "cmd-install failed: no disk�[31m")
+    world.engine.broken = StorageUnavailable("no space")
+    assert world.ask("POST", f"/i/{token}/webhook", body=json.dumps(event).encode()).code == 503
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b"[" * 100_000, b"\xff"])
+def test_a_post_that_is_no_json_object_is_refused(world: World, token: str, body: bytes) -> None:
+    assert world.ask("POST", f"/i/{token}/webhook", body=body).code == 400
+
+
+def test_a_post_to_a_family_that_reads_none_and_one_without_a_token_look_the_same(world: World) -> None:
+    _, install = world.armed()
+    assert world.ask("POST", f"/i/{install.token}/webhook", body=b"{}").code == 404
+    assert world.ask("POST", "/i/nobody/webhook", body=b"{}").code == 404
+    assert world.ask("GET", f"/i/{install.token}/webhook").code == 404

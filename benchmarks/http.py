@@ -133,7 +133,7 @@ def serve(work: Path, port: int) -> None:
         site = make_site(
             inventory=inventory, timeline=timeline, engine=engine, catalog=catalog, scripts=scripts, repositories={},
             tftproot=work / "www" / "b", settings=settings, api_token="-", reactor=reactor, now=time.time, health=dict, guard=guard,
-            programs=lambda: none,
+            programs=lambda: none, site_lines=lambda _node: [],
         )  # fmt: skip
         reactor.listenTCP(port, site, interface="127.0.0.1", backlog=4096)
 

@@ -159,6 +159,7 @@ class Appliance(service.MultiService):
             settings=settings.tftp,
             port=settings.ports.tftp,
             virtual=self._boot_script,
+            blksize_cap=self._blksize_cap,
         )
         self.syslog = Receiver(
             Syslog(inventory=self.inventory, timeline=self.timeline, clock=reactor, on_line=self._installer_line),
@@ -264,6 +265,7 @@ class Appliance(service.MultiService):
             health=self.health,
             guard=self.guard,
             programs=lambda: self._programs,
+            site_lines=self.dhcp.site_server_lines,
         )
         try:
             port = self._reactor.listenTCP(self.settings.ports.http, site, backlog=4096)
@@ -313,6 +315,10 @@ class Appliance(service.MultiService):
         base = self.dhcp.base_url(peer)
         script = self.scripts.named(name, peer, base) if base is not None else None
         return script.encode() if script is not None else None
+
+    def _blksize_cap(self, peer: str) -> int | None:
+        node = self.inventory.by_address(peer)
+        return self.dhcp.blksize_max(node) if node is not None else None
 
     def _grub(self, arch: int | None) -> str | None:
         program = self._programs.grub(arch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,18 @@ from typing import Any
 import click
 from rich.text import Text
 
-from pxed.cli import diagnosis, firewall, host, preflight, probe
+from pxed.cli import appliance_view, diagnosis, firewall, host, preflight, probe
 from pxed.cli.bootloader_command import boot_root
 from pxed.cli.client import Client
 from pxed.cli.findings import Finding, worst
 from pxed.cli.invocation import Invocation, json_option
 from pxed.cli.output import STYLES, clean, console, print_json
 from pxed.config import Settings, load
-from pxed.errors import HostProblem, PxedError
+from pxed.errors import HostProblem, NotFound, PxedError
 from pxed.repo.bootprograms import scan
+
+MOST_LINES = 5
+"""Machines for which lines are printed that the site's own DHCP server needs."""
 
 
 @click.command()
@@ -86,17 +90,23 @@ def look(settings: Settings, root: Path) -> list[Finding]:
 
 def _appliance(invocation: Invocation) -> list[Finding]:
     async def ask(client: Client) -> Any:
-        return await client.get("health")
+        found = await client.get("health")
+        lines = {}
+        for each in appliance_view.ignoring(found)[:MOST_LINES]:
+            with suppress(NotFound):  # it was removed just now, or the appliance is of another version
+                lines[str(each.get("node"))] = (await client.get("nodes", str(each.get("node")), "dhcp")).get("lines")
+        return found, lines
 
     try:
-        found = invocation.call(ask)
+        found, lines = invocation.call(ask)
     except HostProblem as e:
         return [Finding("appliance", "warn", e.problem, e.remedy)]
     except PxedError as e:
         return [Finding("appliance", "fail", str(e))]
     status = clean(found.get("status"))
     text = f"The appliance answers: {status}, version {clean(found.get('version'))}"
-    return [Finding("appliance", "ok" if status == "ok" else "fail", text, "" if status == "ok" else "pxed health")]
+    told = Finding("appliance", "ok" if status == "ok" else "fail", text, "" if status == "ok" else "pxed health")
+    return [told, *appliance_view.findings(found, lines)]
 
 
 def _probe(settings: Settings, wait: float, *, named: bool) -> list[Finding]:
@@ -119,5 +129,7 @@ def show(found: list[Finding]) -> None:
         out.print(Text.assemble((f"{each.level:<5}", STYLES[each.level]), (f"{each.check:<14}", "bold"), clean(each.text)))
         if each.remedy and each.level != "ok":
             out.print(Text(f"{'':<19}> {clean(each.remedy)}", style="dim"))
+        for line in each.detail.splitlines():
+            out.print(Text(f"{'':<21}{clean(line)}", style="dim"), soft_wrap=True)
     counts = {level: sum(each.level == level for each in found) for level in ("ok", "warn", "fail")}
     out.print(Text("  ".join(f"{number} {level}" for level, number in counts.items()), style="bold"))

@@ -10,12 +10,14 @@ Level = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`check` is a word for the area (``ports``), `text` one sentence without its full stop, `remedy` the command or step that mends it."""
+    """`check` is a word for the area (``ports``), `text` one sentence without its full stop, `remedy` the command or step that mends it,
+    `detail` lines of text to go with that."""
 
     check: str
     level: Level
     text: str
     remedy: str = ""
+    detail: str = ""
 
 
 def worst(findings: list[Finding]) -> Level:

@@ -13,7 +13,7 @@ from pxed.cli.output import ago, clean, console, local, print_fields, print_json
 
 @click.group()
 def node() -> None:
-    """Machines: list, show, add, name, release, remove; what firmware is given, and how it goes on to the disk.
+    """Machines: list, show, add, name, release, remove, lines for your DHCP server; what firmware is given, and how it goes on to the disk.
 
     A NODE is named by its id (or the beginning of it), its name, or its MAC address in any spelling.
     """
@@ -209,6 +209,40 @@ def program(invocation: Invocation, handle: str, what: str, as_json: bool) -> No
         return await client.patch("nodes", handle, body={"boot_program": None if what == "auto" else what})
 
     _report(invocation.call(ask), as_json, f"is given {'the usual boot program' if what == 'auto' else clean(what)}")
+
+
+@node.command()
+@click.argument("handle", metavar="NODE")
+@click.option("--server", help="Only for this kind of server: the beginning of isc, kea, dnsmasq or windows.")
+@json_option
+@click.pass_obj
+def dhcp(invocation: Invocation, handle: str, server: str | None, as_json: bool) -> None:
+    """Print the lines that make your own DHCP server send this machine here (options 66 and 67).
+
+    For firmware that follows no proxy offer: `pxed doctor` names such machines.
+
+    \b
+    Example:
+      pxed node dhcp web1 --server kea
+    """
+
+    async def ask(client: Client) -> Any:
+        return await client.get("nodes", handle, "dhcp")
+
+    pieces = [each for each in invocation.call(ask)["lines"] if str(each.get("server")).lower().startswith((server or "").lower())]
+    if as_json:
+        print_json({"lines": pieces})
+        return
+    click.echo(site_lines(pieces) or "There are none: no served interface has an address, or there is no such server.")
+
+
+def site_lines(pieces: list[dict[str, Any]]) -> str:
+    """Lines for several kinds of DHCP server, each under its name and the file they belong into."""
+    shown = []
+    for each in pieces:
+        text = "\n".join(clean(line) for line in str(each.get("text")).splitlines())
+        shown.append(f"# {clean(each.get('server'))}: {clean(each.get('file'))}\n{text}")
+    return "\n\n".join(shown)
 
 
 @node.command()

@@ -3,8 +3,9 @@
 Which shape a firmware takes can't be asked, only tried: some boot from an offer without option 43 alone, some only with it, and some
 ignore every proxy. An exchange is one DISCOVER with its repetitions; it was *followed* when the client came to port 4011, downloaded
 something or arrived as iPXE. Not followed, the next exchange gets the next shape; within an exchange more than `PATIENCE` repetitions do
-the same (four are what firmware sends to be sure). What worked stays, by MAC address and vendor class. A client for which every shape was
-in vain is reported once, because then only the site's own DHCP server can help it. Time is monotonic seconds. No Twisted.
+the same (four are what firmware sends to be sure). What worked stays, by MAC address and vendor class; and if the usual shape has worked
+for no machine of a vendor class but another one has, the next machine of that class begins with that one. A client for which every shape
+was in vain is reported once, because then only the site's own DHCP server can help it. Time is monotonic seconds. No Twisted.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ SAME_EXCHANGE = 10.0
 """A DISCOVER with another xid but this soon (s) is a repetition all the same: some ROMs count xid up."""
 _MOST = 65536
 _MOST_CLASSES = 8
+_MOST_HABITS = 4096
 _STAGE = {"ipxe": 1, "ipxe-http": 2}
 """Stages of one boot: firmware, an iPXE that needs another one, an iPXE that fetches its profile."""
 
@@ -30,11 +32,12 @@ _STAGE = {"ipxe": 1, "ipxe-http": 2}
 class _Attempt:
     """What was tried with one MAC address, vendor class and client class.
 
-    `at` counts shapes, `offers` those of this exchange, `tried` the shapes that were in vain since one worked.
+    `at` counts shapes, `offers` those of this exchange, `tried` the shapes that were in vain since one worked. `shape`: the last offered.
     """
 
     xid: int
     last: float
+    shape: str
     at: int = 0
     offers: int = 1
     tried: int = 0
@@ -53,27 +56,42 @@ class Advice(NamedTuple):
 
 
 class Adaptation:
-    """Memory of what each client follows; newest 65536 MAC addresses."""
+    """Memory of what each client follows; newest 65536 MAC addresses. `worked(mac, kind, shape)` is told what a client followed."""
 
-    def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, seconds: Callable[[], float] = time.monotonic, *, worked: Callable[[str, str, str], None] = lambda _mac, _kind, _shape: None
+    ) -> None:
         self._seconds = seconds
+        self._tell = worked
         self._clients: OrderedDict[str, dict[tuple[str, str], _Attempt]] = OrderedDict()
+        self._habits: OrderedDict[tuple[str, str], dict[str, None]] = OrderedDict()
+        self.ignoring: dict[str, tuple[str, ...]] = {}
+        """MAC address > the shapes that were all in vain."""
 
-    def advise(self, mac: str, vendor_class: str, kind: ClientClass, xid: int, shapes: Sequence[str]) -> Advice:
-        """Which of `shapes` (usual one first) to offer to this DISCOVER. Call once for each that is going to be answered."""
+    def habit(self, vendor_class: str, kind: ClientClass, usual: str) -> str:
+        """The shape that a machine never met before begins with: `usual`, unless only others have worked for its vendor class."""
+        worked = self._habits.get((vendor_class, kind))
+        return usual if not worked or usual in worked else next(reversed(worked))
+
+    def advise(self, mac: str, vendor_class: str, kind: ClientClass, xid: int, shapes: Sequence[str], first: str | None = None) -> Advice:
+        """Which of `shapes` to offer to this DISCOVER. Call once for each that is going to be answered.
+
+        A client that is not remembered begins with `first` if that is one of them, else with the first of them.
+        """
         now = self._seconds()
         attempts = self._clients.get(mac)
         if attempts is None:
             if len(self._clients) >= _MOST:
-                self._clients.popitem(last=False)
+                self.ignoring.pop(self._clients.popitem(last=False)[0], None)
             attempts = self._clients[mac] = {}
         attempt = attempts.get((vendor_class, kind))
         if attempt is None:
             if len(attempts) >= _MOST_CLASSES:
                 attempts.clear()
-            attempts[vendor_class, kind] = _Attempt(xid, now)
-            self._runs(attempts, kind)
-            return Advice(shapes[0])
+            at = shapes.index(first) if first in shapes else 0
+            attempts[vendor_class, kind] = _Attempt(xid, now, shapes[at], at)
+            self._runs(mac, attempts, kind)
+            return Advice(shapes[at])
         fresh = xid != attempt.xid and now - attempt.last >= SAME_EXCHANGE
         if not fresh:
             attempt.offers += 1
@@ -82,10 +100,13 @@ class Adaptation:
             attempt.offers = 1
             in_vain = not attempt.followed
             attempt.followed = False
-            self._runs(attempts, kind)
+            self._runs(mac, attempts, kind)
         attempt.xid, attempt.last = xid, now
         changed, gave_up = self._next_shape(attempt, len(shapes)) if in_vain else (False, False)
-        return Advice(shapes[attempt.at % len(shapes)], fresh, gave_up, changed)
+        if gave_up:
+            self.ignoring[mac] = tuple(shapes)
+        attempt.shape = shapes[attempt.at % len(shapes)]
+        return Advice(attempt.shape, fresh, gave_up, changed)
 
     @staticmethod
     def _next_shape(attempt: _Attempt, shapes: int) -> tuple[bool, bool]:
@@ -96,20 +117,20 @@ class Adaptation:
         attempt.reported = attempt.reported or gave_up
         return shapes > 1, gave_up
 
-    @staticmethod
-    def _runs(attempts: dict[tuple[str, str], _Attempt], kind: ClientClass) -> None:
+    def _runs(self, mac: str, attempts: dict[tuple[str, str], _Attempt], kind: ClientClass) -> None:
         """A client of `kind` asks, so the program that this MAC was offered at an earlier stage has been followed."""
         if len(attempts) == 1:
             return
-        for (_, other), attempt in attempts.items():
-            if _STAGE.get(other, 0) < _STAGE.get(kind, 0):
-                _worked(attempt)
+        for key, attempt in attempts.items():
+            if _STAGE.get(key[1], 0) < _STAGE.get(kind, 0):
+                self._worked(mac, key, attempt)
 
     def followed(self, mac: str) -> None:
         """The client came to port 4011 or downloaded something: the newest offer to this MAC worked."""
         attempts = self._clients.get(mac)
         if attempts:
-            _worked(max(attempts.values(), key=lambda attempt: attempt.last))
+            newest = max(attempts, key=lambda key: attempts[key].last)
+            self._worked(mac, newest, attempts[newest])
 
     def current(self, mac: str, vendor_class: str, kind: ClientClass, shapes: Sequence[str]) -> str:
         """The shape it was last offered, without counting this as an offer; the usual one for a stranger."""
@@ -119,9 +140,18 @@ class Adaptation:
     def forget(self, mac: str) -> None:
         """Begin with the usual shape again."""
         self._clients.pop(mac, None)
+        self.ignoring.pop(mac, None)
 
-
-def _worked(attempt: _Attempt) -> None:
-    attempt.followed = True
-    attempt.tried = 0
-    attempt.reported = False
+    def _worked(self, mac: str, key: tuple[str, str], attempt: _Attempt) -> None:
+        if attempt.followed:
+            return
+        attempt.followed = True
+        attempt.tried = 0
+        attempt.reported = False
+        self.ignoring.pop(mac, None)
+        habit = self._habits.setdefault(key, {})
+        habit.pop(attempt.shape, None)
+        habit[attempt.shape] = None
+        if len(self._habits) > _MOST_HABITS:
+            self._habits.popitem(last=False)
+        self._tell(mac, key[1], attempt.shape)

@@ -48,6 +48,9 @@ SHAPES: Final[Mapping[ClientClass, tuple[Shape, ...]]] = {
 }
 """``binl``: no 43, so UEFI comes back to port 4011; ``pxe10``: 43.6 = 8, so the file is taken at once; ``bare``: all is said on 4011."""
 
+TELL: Final = "?m=${manufacturer:hexraw}&p=${product:hexraw}&s=${serial:hexraw}"
+"""iPXE puts its SMBIOS strings in there, as hexadecimal digits: as text, iPXE of 2019 mangles what is not ASCII and `&`."""
+
 _NO_ADDRESS = bytes(4)
 _ANYWHERE = "255.255.255.255"
 CLIENT_PORT, SERVER_PORT, PXE_PORT = 68, 67, 4011
@@ -284,7 +287,7 @@ def _boot_file(packet: Packet, client: Client, server: str, policy: Policy, trea
     if kind == "profile":
         if packet.hlen != 6:
             return Silence("hardware", f"a boot profile goes by a 6-byte MAC address, this one has {packet.hlen} bytes", client)
-        return f"http://{server}{_port(policy.http_port)}/p/{packet.hardware.hex()}"
+        return f"http://{server}{_port(policy.http_port)}/p/{packet.hardware.hex()}{TELL}"
     if client.kind == "raspberry-pi" or client.arch is None:
         return ""
     program = policy.programs.pick(client.arch, prefer=treatment.program)

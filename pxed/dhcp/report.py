@@ -82,12 +82,13 @@ class Report:
         if node is None or not self._is_news(mac, reply.message, xid, reply.file or reply.shape, 0.0) or not self._events.take():
             return
         client = reply.client
-        what = reply.file or "a boot server, this one, on port 4011"
+        file = reply.file.split("?", 1)[0]
+        what = file or "a boot server, this one, on port 4011"
         did = f"asked on {interface} and was offered" if offer else "came to port 4011 and was told"
         text = f"{node.label} ({_who(client)}) {did} {what}"
         for note in client.notes:
             text += f"; {note}"
-        data = {"xid": f"{xid:08x}", "file": reply.file, "shape": reply.shape, "class": client.kind, "interface": interface}
+        data = {"xid": f"{xid:08x}", "file": file, "shape": reply.shape, "class": client.kind, "interface": interface}
         self._tell("dhcp.offer" if offer else "dhcp.ack", text, node, data)
 
     def silent(self, xid: int, mac: str, node: Node | None, silence: Silence) -> None:

@@ -287,15 +287,24 @@ class Responder(service.Service):
         return total
 
     def status(self) -> dict[str, Any]:
-        """For health reports, JSON values: counters, whether 67 is shared (raw), the other servers heard, the nodes that are refused."""
+        """For health reports, JSON values: counters, whether 67 is shared (raw), the other servers heard, the nodes that follow no offer,
+        the nodes that are refused."""
         dhcp = self.wire.doors.get(SERVER_PORT)
         return {
             "counters": dict(self.counters),
             "raw": dhcp is not None and dhcp.raw,
             "hears_others": self.wire.sniffer is not None,
             "neighbours": [asdict(each) for each in self.neighbours.all()],
-            "refused": {node: {"reason": each.reason, "text": each.text, "left": each.left} for node, each in self.guard.refused().items()},
+            "ignoring": [_ignores(node, shapes) for node, shapes in self.treatments.ignoring()],
+            "refused": {
+                node: {"label": self._label(node), "reason": each.reason, "text": each.text, "left": each.left}
+                for node, each in self.guard.refused().items()
+            },
         }
+
+    def _label(self, node_id: str) -> str:
+        node = self._inventory.get(node_id)
+        return node.label if node is not None else node_id
 
     def blksize_max(self, node: Node) -> int | None:
         """The block size cap (bytes) that a quirk sets for this node's firmware, None for none."""
@@ -346,6 +355,10 @@ def hardware_of(packet: Packet) -> str | None:
         if len(identifier) == 7 and identifier[0] == 1:
             hardware = identifier[1:]
     return hardware.hex(":") if hardware.strip(b"\0") else None
+
+
+def _ignores(node: Node, shapes: tuple[str, ...]) -> dict[str, Any]:
+    return {"node": node.id, "label": node.label, "mac": node.mac, "shapes": list(shapes)}
 
 
 def _choices(node: Node) -> tuple[str | None, Any]:

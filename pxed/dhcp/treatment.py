@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from pxed.dhcp.adapt import Adaptation, Advice
-from pxed.dhcp.client import Client, Silence
+from pxed.dhcp.client import Client, ClientClass, Silence
 from pxed.dhcp.offer import SHAPES, Treatment
 from pxed.dhcp.quirks import Special, load
 from pxed.node.guard import Guard
@@ -31,7 +31,7 @@ class Treatments:
         self._inventory = inventory
         self.guard = guard
         self.quirks = load(quirks)
-        self.adaptation = Adaptation(seconds)
+        self.adaptation = Adaptation(seconds, worked=self._worked)
         self.close = timeline.subscribe(self._heard)
 
     def refusal(self, node: Node, client: Client) -> Silence | None:
@@ -46,7 +46,10 @@ class Treatments:
 
     def offering(self, node: Node, client: Client, mac: str, xid: int, shapes: tuple[str, ...]) -> Advice:
         """Which of `shapes` to offer to a DISCOVER that is about to be answered; counts as an offer."""
-        advice = self.adaptation.advise(mac, node.vendor_class or "", client.kind, xid, shapes)
+        first = None
+        if shapes == _NAMES[client.kind]:  # no quirk has the first word
+            first = self._remembered(node).get(client.kind) or self.adaptation.habit(node.vendor_class or "", client.kind, shapes[0])
+        advice = self.adaptation.advise(mac, node.vendor_class or "", client.kind, xid, shapes, first)
         if advice.fresh and client.kind != "ipxe-http":
             self.guard.offered(node.id, client.arch)
         return advice
@@ -64,6 +67,27 @@ class Treatments:
     def followed(self, mac: str) -> None:
         """The client came to port 4011."""
         self.adaptation.followed(mac)
+
+    def ignoring(self) -> list[tuple[Node, tuple[str, ...]]]:
+        """The nodes that follow no offer, each with the shapes that were in vain."""
+        known = ((self._inventory.by_mac(mac), shapes) for mac, shapes in self.adaptation.ignoring.items())
+        return [(node, shapes) for node, shapes in known if node is not None]
+
+    @staticmethod
+    def _remembered(node: Node) -> dict[str, str]:
+        """Client class > the shape that this node followed when it was not the usual one; outlives a restart of pxed."""
+        found = node.facts.get("shapes")
+        return found if isinstance(found, dict) else {}
+
+    def _worked(self, mac: str, kind: str, shape: str) -> None:
+        node = self._inventory.by_mac(mac)
+        if node is not None:
+            before = self._remembered(node)
+            now = {**before, kind: shape}
+            if shape == SHAPES[cast(ClientClass, kind)][0].name:
+                del now[kind]
+            if now != before:
+                self._inventory.learn(mac, shapes=now or None)
 
     def _heard(self, event: Event) -> None:
         if event.node is not None and event.kind.startswith(("tftp.", "http.")):

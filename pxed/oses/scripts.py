@@ -7,7 +7,7 @@ a script takes well under a millisecond, a thread would cost more than it saves.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from twisted.logger import Logger
@@ -90,6 +90,10 @@ class BootScripts:
             self._timeline.record("http.profile", text, node=node.id, install=install.id)
             self._engine.progress(install.id, 2, "boot profile fetched")
         return script
+
+    def told(self, mac: str, facts: Mapping[str, str]) -> None:
+        """What a node that asked said of itself; "" says nothing."""
+        self._inventory.learn(mac, **{name: value for name, value in facts.items() if value})
 
     def _install(self, node: Node) -> Install | None:
         """The running install that `node` is to boot."""

@@ -197,6 +197,7 @@ class TftpService(service.Service):
     """TFTP for the appliance. `on_event` hears of every transfer. Ports are bound in `privilegedStartService`.
 
     `addresses`: one listener each; an IPv6 wildcard is left out on hosts without IPv6. `virtual` renders names that are no files.
+    `blksize_cap`: the largest block (bytes) for the client at an address, None for the usual.
     `seconds` must be monotonic (`reactor.seconds` is not). `in_thread` runs blocking reads, by default in the reactor's thread pool.
     """
 
@@ -212,6 +213,7 @@ class TftpService(service.Service):
         port: int = 69,
         addresses: Sequence[str] = ("0.0.0.0", "::"),
         virtual: Virtual | None = None,
+        blksize_cap: Callable[[str], int | None] | None = None,
         seconds: Callable[[], float] = time.monotonic,
         in_thread: InThread | None = None,
     ) -> None:
@@ -231,6 +233,7 @@ class TftpService(service.Service):
             report=self._report,
             forget=self._clients.forget,
             virtual=virtual,
+            blksize_cap=blksize_cap,
         )
         self._servers: list[Server] = []
 

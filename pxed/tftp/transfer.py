@@ -51,7 +51,10 @@ _STORY: dict[Outcome | None, str] = {
 
 @dataclass(frozen=True)
 class Services:
-    """What all transfers share. `uncut`: local addresses on whose interface the kernel refused UDP_SEGMENT."""
+    """What all transfers share. `uncut`: local addresses on whose interface the kernel refused UDP_SEGMENT.
+
+    `blksize_cap`: the largest block (bytes) for the client at an address, None for no other than everybody's.
+    """
 
     files: Files
     hub: Hub
@@ -60,6 +63,7 @@ class Services:
     report: Callable[[TransferEvent], None]
     forget: Callable[[Transfer], None]
     virtual: Virtual | None = None
+    blksize_cap: Callable[[str], int | None] | None = None
     uncut: set[str] = field(default_factory=set)
 
 
@@ -223,7 +227,7 @@ class Transfer(BaseHandler):  # type: ignore[misc]  # fbtftp has no types
         settings = self._services.settings
         self._granted = granted(
             {name: value for name, value in self._options.items() if name not in RESERVED},
-            blksize_max=settings.blksize_max,
+            blksize_max=self._blksize_max(),
             window_max=min(settings.window_max, OVERLAP),
             room=self._room(),
         )
@@ -241,6 +245,11 @@ class Transfer(BaseHandler):  # type: ignore[misc]  # fbtftp has no types
             self._serve(content, blksize)
         else:
             self.wait_for(Deferred.fromCoroutine(self._fetch(name, virtual, as_netascii, blksize)))
+
+    def _blksize_max(self) -> int:
+        cap = self._services.blksize_cap(self.peer_ip) if self._services.blksize_cap is not None else None
+        most = self._services.settings.blksize_max
+        return most if cap is None else min(cap, most)
 
     async def _fetch(self, name: str, virtual: Any, as_netascii: bool, blksize: int) -> None:
         """Wait for rendered content or a thread's; by then the client may have given up or asked for something else."""

@@ -12,8 +12,14 @@ from pxed.web.request import NotHere, Plain
 SCRIPT = "text/plain; charset=utf-8"
 
 
+_TOLD = {"m": "manufacturer", "p": "product", "s": "serial"}
+
+
 class Profiles(Plain):
-    """``/p/<mac>``: twelve hexadecimal digits, or any other spelling of a MAC address."""
+    """``/p/<mac>``: twelve hexadecimal digits, or any other spelling of a MAC address.
+
+    ``?m=&p=&s=``: what its SMBIOS says of maker, product and serial number, in hexadecimal digits.
+    """
 
     def __init__(self, scripts: BootScripts) -> None:
         super().__init__()
@@ -26,7 +32,16 @@ class Profiles(Plain):
             request.reply(404, "the path of a profile is /p/ and the MAC address, twelve hexadecimal digits\n")
             return
         script = self._scripts.of(mac, request.peer, request.base, "ipxe", asked=request.method == b"GET")
+        self._scripts.told(mac, {name: _hex(request.argument(letter)) for letter, name in _TOLD.items()})
         request.reply(200, script, SCRIPT)
+
+
+def _hex(digits: str | None) -> str:
+    """The text that iPXE wrote as hexadecimal digits; "" for none, or for what is no such thing."""
+    try:
+        return bytes.fromhex((digits or "")[:256]).decode("utf-8", "replace").strip()
+    except ValueError:
+        return ""
 
 
 class Elsewhere(NotHere):

@@ -9,6 +9,7 @@ from typing import Any
 from pxed.node.guard import Guard
 from pxed.node.inventory import Inventory
 from pxed.node.model import Node
+from pxed.node.siteserver import Piece
 from pxed.node.timeline import Timeline
 from pxed.oses.catalog import Catalog, Urls
 from pxed.repo.bootprograms import BootPrograms
@@ -19,7 +20,8 @@ from pxed.workflow.install import Install
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """`clock`: IReactorTime; `now`: UTC seconds; `urls(base, token)` makes a `pxed.oses.catalog.Urls`."""
+    """`clock`: IReactorTime; `now`: UTC seconds; `urls(base, token)` makes a `pxed.oses.catalog.Urls`; `site_lines(node)`: see
+    `pxed.node.siteserver`."""
 
     inventory: Inventory
     timeline: Timeline
@@ -31,6 +33,7 @@ class Rooms:
     now: Callable[[], float]
     guard: Guard
     programs: Callable[[], BootPrograms]
+    site_lines: Callable[[Node], list[Piece]]
 
     def node_at(self, address: str) -> Node | None:
         """The node that used this IP address last."""

@@ -24,6 +24,8 @@ from twisted.web.resource import Resource
 from pxed.config import Settings
 from pxed.node.guard import Guard
 from pxed.node.inventory import Inventory
+from pxed.node.model import Node
+from pxed.node.siteserver import Piece
 from pxed.node.timeline import Timeline
 from pxed.oses.catalog import Catalog, Urls
 from pxed.oses.scripts import BootScripts
@@ -76,11 +78,12 @@ def make_site(
     health: Callable[[], Mapping[str, Any]],
     guard: Guard,
     programs: Callable[[], BootPrograms],
+    site_lines: Callable[[Node], list[Piece]],
 ) -> Site:
     """The factory to listen with. Opens nothing and starts nothing; may be called more than once."""
     disk = Disk(reactor)
     urls = partial(Urls, syslog_port=settings.ports.syslog)
-    rooms = Rooms(inventory, timeline, engine, catalog, urls, disk, reactor, now, guard, programs)
+    rooms = Rooms(inventory, timeline, engine, catalog, urls, disk, reactor, now, guard, programs, site_lines)
     api, hang_up = make_api(rooms, token=api_token, health=health)
     root = Root(Elsewhere(scripts))
     traffic = Traffic(rooms)

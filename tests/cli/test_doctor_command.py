@@ -140,6 +140,38 @@ def test_an_appliance_that_is_unwell_or_strange_is_a_finding(appliance: Applianc
     assert "warn appliance     The appliance at" in appliance.pxed("doctor", "--no-probe").stdout
 
 
+def test_what_the_appliance_knows_of_its_network_is_told_with_what_mends_it(appliance: Appliance) -> None:
+    """Machines that follow no offer, with the very lines for the site's DHCP server; foreign servers; machines in quarantine."""
+    dhcp = {
+        "ignoring": [{"node": "9f3c", "label": "web1", "mac": "52:54:00:12:34:56", "shapes": ["binl", "pxe10"]}],
+        "neighbours": [
+            {"address": "10.0.0.7", "interface": "eth1", "kind": "proxy", "boot_file": "pxelinux.0"},
+            {"address": "10.0.0.254", "interface": "eth1", "kind": "lease", "boot_file": ""},
+        ],
+        "refused": {"77aa": {"label": "web2", "reason": "quarantined", "text": "it fetched its boot profile 3 times", "left": None}},
+    }
+    text = "host pxed-525400123456 {\n  next-server 10.0.0.1;\n}\n"
+    lines = {"lines": [{"server": "ISC dhcpd", "file": "/etc/dhcp/dhcpd.conf", "text": text}]}
+    appliance.api.routes["GET", "health"] = (200, {"status": "ok", "version": "0.1", "services": {"dhcp": dhcp}})
+    appliance.api.routes["GET", "nodes/9f3c/dhcp"] = (200, lines)
+    out = appliance.pxed("doctor", "--no-probe").stdout
+    assert "web1 follows no proxy offer (tried: binl, pxe10)" in out
+    assert "                     # ISC dhcpd: /etc/dhcp/dhcpd.conf\n                     host pxed-525400123456 {\n" in out
+    assert "another proxy-DHCP server, 10.0.0.7 on eth1 (pxelinux.0)" in out
+    assert "10.0.0.254" not in out, "who only leases is nobody's trouble"
+    assert "web2 gets no offers (quarantined): it fetched its boot profile 3 times" in out
+    assert "> pxed node release web2" in out
+    found = json.loads(appliance.pxed("doctor", "--no-probe", "--json").stdout)["findings"]
+    (offers,) = [each for each in found if each["check"] == "offers"]
+    assert offers["detail"] == f"# ISC dhcpd: /etc/dhcp/dhcpd.conf\n{text}".rstrip("\n")
+
+
+@pytest.mark.parametrize("dhcp", [None, [], {"ignoring": 5, "neighbours": [7], "refused": []}, {"ignoring": [{}], "refused": {"x": 1}}])
+def test_an_appliance_of_another_version_is_no_traceback(appliance: Appliance, dhcp: Any) -> None:
+    appliance.api.routes["GET", "health"] = (200, {"status": "ok", "version": "9", "services": {"dhcp": dhcp}})
+    assert "The appliance answers" in appliance.pxed("doctor", "--no-probe").stdout
+
+
 def test_a_bad_configuration_is_status_2(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("interfaces = 3\n")
     result = run("doctor", "-c", str(tmp_path / "bad.toml"), state_dir=tmp_path)

@@ -102,6 +102,19 @@ def test_a_quarantined_machine_is_shown_and_released(appliance: Appliance) -> No
     assert appliance.api.asked[-1][:2] == ("POST", "nodes/web1/release")
 
 
+def test_the_lines_for_the_sites_own_server_can_be_pasted_out(appliance: Appliance) -> None:
+    pieces = [
+        {"server": "ISC dhcpd", "file": "/etc/dhcp/dhcpd.conf", "text": "host x {\n  next-server 10.0.0.1;\n}\n"},
+        {"server": "Kea", "file": "kea.json", "text": '"client-classes": []\n'},
+    ]
+    appliance.api.routes["GET", "nodes/web1/dhcp"] = (200, {"lines": pieces})
+    out = appliance.pxed("node", "dhcp", "web1").stdout
+    assert "# ISC dhcpd: /etc/dhcp/dhcpd.conf\nhost x {\n  next-server 10.0.0.1;\n}\n" in out
+    assert appliance.pxed("node", "dhcp", "web1", "--server", "kea").stdout == '# Kea: kea.json\n"client-classes": []\n'
+    assert appliance.json("node", "dhcp", "web1", "--server", "isc")["lines"] == pieces[:1]
+    assert "There are none" in appliance.pxed("node", "dhcp", "web1", "--server", "vms").stdout
+
+
 def test_removing_a_machine(appliance: Appliance) -> None:
     appliance.api.routes["DELETE", "nodes/web1"] = (204, None)
     assert appliance.pxed("node", "remove", "web1").stdout == "web1 is forgotten.\n"

@@ -115,6 +115,69 @@ def test_another_machine_of_the_same_model_begins_with_the_usual_shape() -> None
     assert _looks(world.answer(clients.rom(7, xid=5, mac="52:54:00:00:00:02"))) == BINL
 
 
+def _follows(world: World, mac: str = clients.MAC) -> None:
+    world.ask(clients.pxe_request(7, ciaddr="10.0.0.9", mac=mac), door=4011, source="10.0.0.9", source_port=4011)
+
+
+def test_a_machine_never_met_begins_with_the_shape_that_alone_has_worked_for_its_vendor_class() -> None:
+    world = World()
+    _boots(world, 1)
+    assert _looks(world.answer(clients.rom(7, xid=98))) == PXE10
+    _follows(world)
+    for number in (2, 3):
+        world.arm(f"52:54:00:00:00:0{number}")
+    assert _looks(world.answer(clients.rom(7, xid=5, mac="52:54:00:00:00:02"))) == PXE10
+    other = [(k, b"PXEClient:Arch:00007:UNDI:003016" if k == 60 else v) for k, v in clients.pxe_options(7)]
+    world.arm("52:54:00:00:00:04")
+    assert _looks(world.answer(clients.packet(other, mac="52:54:00:00:00:04", xid=6))) == BINL, "another vendor class learns for itself"
+
+
+def test_one_odd_machine_does_not_turn_a_vendor_class_that_follows_the_usual_shape() -> None:
+    world = World()
+    world.arm("52:54:00:00:00:02")
+    world.answer(clients.rom(7, xid=5, mac="52:54:00:00:00:02"))
+    _follows(world, "52:54:00:00:00:02")
+    _boots(world, 1)
+    assert _looks(world.answer(clients.rom(7, xid=98))) == PXE10
+    _follows(world)
+    world.arm("52:54:00:00:00:03")
+    assert _looks(world.answer(clients.rom(7, xid=6, mac="52:54:00:00:00:03"))) == BINL
+
+
+def test_a_quirks_shape_goes_before_what_was_learnt() -> None:
+    world = World(settings={"dhcp": {"quirks": [{"name": "q", "mac": "52:54:00:00:00:03", "shape": "bare"}]}})
+    _boots(world, 1)
+    world.answer(clients.rom(7, xid=98))
+    _follows(world)
+    world.arm("52:54:00:00:00:03")
+    assert _looks(world.answer(clients.rom(7, xid=6, mac="52:54:00:00:00:03"))) == BARE
+
+
+def test_what_a_machine_followed_outlives_a_restart() -> None:
+    """It is a fact of the node, stored with it; a shape that is the usual one is none."""
+    world = World()
+    _boots(world, 1)
+    world.answer(clients.rom(7, xid=98))
+    _follows(world)
+    assert world.node.facts["shapes"] == {"uefi": "pxe10"}
+    after = World()
+    after.inventory.learn(clients.MAC, shapes={"uefi": "pxe10"})
+    assert _looks(after.answer(clients.rom(7, xid=5))) == PXE10
+    after.pass_time(60.0)
+    assert _boots(after, 2) == [BARE, BINL], "firmware that was updated meanwhile is learnt anew"
+    _follows(after)
+    assert "shapes" not in after.node.facts
+
+
+def test_a_machine_that_ignores_every_shape_is_in_the_status_until_it_follows_one() -> None:
+    world = World()
+    _boots(world, 4)
+    (ignoring,) = world.responder.status()["ignoring"]
+    assert (ignoring["mac"], ignoring["shapes"]) == (clients.MAC, ["binl", "pxe10", "bare"])
+    _follows(world)
+    assert world.responder.status()["ignoring"] == []
+
+
 def test_a_rom_that_counts_its_xid_up_is_not_taken_for_many_boots() -> None:
     world = World()
     shapes = []

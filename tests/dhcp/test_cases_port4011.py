@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pxed.dhcp.offer import TELL
 from pxed.node.model import Boot
 from tests.dhcp import clients
 from tests.dhcp.decode import ACK, OFFER
@@ -34,7 +35,7 @@ def test_case_059_ipxe_asks_from_68_with_54_and_is_answered_there() -> None:
     packet = packet[:-1] + bytes([54, 4]) + address(SERVER) + b"\xff"
     sent = World().ask(packet, **FROM_68)[0]
     assert (sent.destination, sent.door) == ((CLIENT, 68), 4011)
-    assert sent.answer.boot_file == f"http://{SERVER}/p/525400123456"
+    assert sent.answer.boot_file == f"http://{SERVER}/p/525400123456{TELL}"
 
 
 def test_case_060_another_servers_request_is_not_answered() -> None:

@@ -6,13 +6,14 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
+from pxed.dhcp.offer import TELL
 from pxed.node.model import Boot
 from tests.dhcp import clients
 from tests.dhcp.decode import OFFER
 from tests.dhcp.world import SERVER, FixedPrograms, World, address, link
 
 EVERYBODY = ("255.255.255.255", 68)
-PROFILE = f"http://{SERVER}/p/525400123456"
+PROFILE = f"http://{SERVER}/p/525400123456{TELL}"
 
 
 def test_case_001_bios_is_offered_undionly_with_43_6_8() -> None:

@@ -11,6 +11,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from pxed.config import load
+from pxed.dhcp.offer import TELL
 from pxed.dhcp.responder import Responder
 from pxed.errors import HostProblem
 from pxed.node.inventory import Inventory
@@ -134,8 +135,15 @@ def test_an_offer_held_back_is_forgotten_when_the_service_stops() -> None:
 
 def test_urls_carry_the_port_of_http() -> None:
     world = World(settings={"ports": {"http": 8080}})
-    assert world.answer(clients.ipxe(7)).boot_file == "http://10.0.0.1:8080/p/525400123456"
+    assert world.answer(clients.ipxe(7)).boot_file == f"http://10.0.0.1:8080/p/525400123456{TELL}"
     assert world.answer(clients.http_boot()).boot_file == "http://10.0.0.1:8080/b/snponly.efi"
+
+
+def test_the_longest_profile_url_fits_the_header() -> None:
+    world = World(links=(link("eth0", 2, "255.255.255.254/8"),), settings={"ports": {"http": 65535}})
+    answer = world.answer(clients.ipxe(7))
+    assert 67 not in answer
+    assert answer.file.decode().startswith("http://255.255.255.254:65535/p/525400123456?m=${manufacturer:hexraw}&p=")
 
 
 def test_the_configured_address_is_used_where_it_lives_and_nowhere_else() -> None:

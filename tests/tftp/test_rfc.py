@@ -161,6 +161,16 @@ def test_the_size_probe_stays_calm_when_the_next_request_overtakes_the_error(roo
 # RFC 2348
 
 
+def test_one_clients_block_size_may_be_capped_for_firmware_that_cannot_bear_more(root: Path) -> None:
+    caps = {"127.0.0.2": 1024, "127.0.0.3": 65464}
+    with Appliance(root, blksize_cap=caps.get, settings=Limits(blksize_max=4096)) as appliance:
+        for ip, granted in (("127.0.0.2", "1024"), ("127.0.0.3", "4096"), ("127.0.0.4", "4096")):
+            client = appliance.client(ip)
+            client.ask(rrq("long", ("blksize", 8192)))
+            assert oack(client.hear()) == {"blksize": granted}
+            client.tell(error(0))
+
+
 @pytest.mark.parametrize("blksize", [8, 512, 1428, 1468, 8192, 65464])
 def test_a_block_size_is_granted_as_asked_where_the_interface_carries_it(root: Path, blksize: int) -> None:
     with Appliance(root) as appliance:

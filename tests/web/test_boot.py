@@ -81,6 +81,17 @@ def test_a_node_in_back_off_that_has_come_as_far_as_its_profile_gets_it(world: W
     assert install.token in world.ask("GET", PATH).text
 
 
+def test_what_an_ipxe_says_of_its_machine_is_remembered(world: World) -> None:
+    """As hexadecimal digits, since iPXE's own escaping of text breaks; what is no such thing is not."""
+    node, install = world.armed()
+    said = {"m": "Dell & Söhne".encode().hex(), "p": b"PowerEdge R740 ".hex(), "s": ""}
+    query = "&".join(f"{name}={value}" for name, value in said.items())
+    assert install.token in world.ask("GET", f"{PATH}?{query}").text
+    assert node.facts == {"manufacturer": "Dell & Söhne", "product": "PowerEdge R740"}
+    assert install.token in world.ask("GET", f"{PATH}?m=zz&p=${{product:hexraw}}&s={'41' * 500}").text
+    assert node.facts == {"manufacturer": "Dell & Söhne", "product": "PowerEdge R740", "serial": "A" * 128}
+
+
 def test_head_answers_without_a_body_an_event_or_progress(world: World) -> None:
     world.armed()
     before = world.kinds()

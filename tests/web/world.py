@@ -18,6 +18,7 @@ from pxed.errors import Conflict, NotFound
 from pxed.node.guard import Guard
 from pxed.node.inventory import Inventory
 from pxed.node.model import Boot, Node
+from pxed.node.siteserver import Piece
 from pxed.node.timeline import Timeline
 from pxed.oses.catalog import Catalog, Urls
 from pxed.oses.scripts import BootScripts
@@ -208,6 +209,7 @@ class World:
             health=lambda: {"status": "ok"},
             guard=self.guard,
             programs=lambda: self.programs,
+            site_lines=lambda node: [Piece("dnsmasq", "/etc/dnsmasq.d/pxed.conf", f"dhcp-mac=set:x,{node.mac}\n")],
         )
 
     def now(self) -> float:

@@ -102,7 +102,7 @@ class Node:
             self._open_tftp(answer.next_server, answer.file)
         elif self.phase == 3 and answer.file.startswith("http://"):
             self._advance()
-            self._open_http(answer.file)
+            self._open_http(re.sub(r"\$\{[^}]*\}", "", answer.file))  # iPXE would put its SMBIOS strings in
 
     # ---- TFTP, lock-step (RFC 1350) -----------------------------------------------------------------------------------------
     def _open_tftp(self, server: str, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from pxed.errors import InvalidRequest
@@ -28,6 +29,7 @@ def add_to(routes: gate.Routes, rooms: Rooms) -> None:
     routes.add("DELETE", "/v1/nodes/<handle>", api.remove)
     routes.add("GET", "/v1/nodes/<handle>/events", api.events)
     routes.add("POST", "/v1/nodes/<handle>/release", api.release)
+    routes.add("GET", "/v1/nodes/<handle>/dhcp", api.dhcp)
 
 
 class Nodes:
@@ -79,6 +81,11 @@ class Nodes:
         node = self._rooms.inventory.find(handle)
         self._rooms.guard.clear(node.id)
         return 200, await self._detail(node)
+
+    async def dhcp(self, _request: Any, handle: str) -> tuple[int, Json]:
+        """The lines that make the site's own DHCP server send the node here, by kind of server."""
+        node = self._rooms.inventory.find(handle)
+        return 200, {"lines": [asdict(piece) for piece in self._rooms.site_lines(node)]}
 
     async def events(self, request: Any, handle: str) -> tuple[int, Json]:
         node = self._rooms.inventory.find(handle)

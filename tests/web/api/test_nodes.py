@@ -100,6 +100,13 @@ def test_a_node_that_the_guard_refuses_is_shown_and_released(api: Api, world: Wo
     assert api.fails("POST", "/nodes/nobody/release")["status"] == 404
 
 
+def test_the_lines_for_the_sites_own_server_are_shown(api: Api, world: World) -> None:
+    world.inventory.seen(MAC)
+    (piece,) = api.get(f"/nodes/{MAC}/dhcp")["lines"]
+    assert piece == {"server": "dnsmasq", "file": "/etc/dnsmasq.d/pxed.conf", "text": f"dhcp-mac=set:x,{MAC}\n"}
+    assert api.fails("GET", "/nodes/nobody/dhcp")["status"] == 404
+
+
 def test_a_nodes_own_boot_program_is_a_chain_or_a_program_that_runs_on_it(api: Api, world: World) -> None:
     world.programs = BootPrograms(
         [

@@ -18,7 +18,7 @@ from pxed.cli.findings import Finding, worst
 from pxed.cli.invocation import Invocation, json_option
 from pxed.cli.output import STYLES, clean, console, print_json
 from pxed.config import Settings, load
-from pxed.errors import HostProblem, NotFound, PxedError
+from pxed.errors import HostProblem, PxedError
 from pxed.repo.bootprograms import scan
 
 MOST_LINES = 5
@@ -93,7 +93,7 @@ def _appliance(invocation: Invocation) -> list[Finding]:
         found = await client.get("health")
         lines = {}
         for each in appliance_view.ignoring(found)[:MOST_LINES]:
-            with suppress(NotFound):  # it was removed just now, or the appliance is of another version
+            with suppress(PxedError):  # it was removed just now, or the appliance is of another version
                 lines[str(each.get("node"))] = (await client.get("nodes", str(each.get("node")), "dhcp")).get("lines")
         return found, lines
 

@@ -217,6 +217,7 @@ class Walk:
     steps: list[str] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     outcome: Outcome | None = None
+    asked: list[BootStep | AwaitStep] = field(default_factory=list)
 
     @property
     def journal(self) -> list[dict[str, Any]]:
@@ -236,6 +237,7 @@ def walk(recipe: Recipe, answers: Mapping[str, str | Notification] | None = None
         while isinstance(outcome, (BootStep, AwaitStep)):
             assert len(walked.steps) < most, f"{recipe.name} asks for more than {most} steps"
             _check_drop(recipe, walked)
+            walked.asked.append(outcome)
             walked.steps.append(outcome.name)
             walked.answers.append(_answer_to(outcome, answers or {}))
             outcome = script.answer(walked.answers[-1])

@@ -9,8 +9,9 @@ import struct
 from pathlib import Path
 
 SECTOR = 512
+CLUSTER = 2 * SECTOR
 SECTORS = 5760
-FAT_SECTORS = 18
+FAT_SECTORS = 9
 ROOT_ENTRIES = 240
 _ROOT_SECTORS = ROOT_ENTRIES * 32 // SECTOR
 _DIRECTORY, _ARCHIVE = 0x10, 0x20
@@ -18,8 +19,8 @@ _DIRECTORY, _ARCHIVE = 0x10, 0x20
 
 def write_esp(path: Path, loader: bytes, *, size: int) -> Path:
     """`loader` as ``/EFI/BOOT/BOOTX64.EFI`` on a sparse disk of `size` bytes; returns `path`. ValueError when it does not fit."""
-    clusters = -(-len(loader) // SECTOR)
-    if clusters + 2 > SECTORS - 1 - 2 * FAT_SECTORS - _ROOT_SECTORS:
+    clusters = -(-len(loader) // CLUSTER)
+    if (clusters + 2) * 2 > SECTORS - 1 - 2 * FAT_SECTORS - _ROOT_SECTORS:
         raise ValueError("the loader does not fit")
     chain = {2: 0xFFF, 3: 0xFFF, **{number: number + 1 for number in range(4, 4 + clusters)}, 3 + clusters: 0xFFF}
     efi = _entry(".", _DIRECTORY, 2) + _entry("..", _DIRECTORY, 0) + _entry("BOOT", _DIRECTORY, 3)
@@ -29,8 +30,8 @@ def write_esp(path: Path, loader: bytes, *, size: int) -> Path:
             _boot_sector(),
             2 * _table(chain),
             _entry("EFI", _DIRECTORY, 2).ljust(_ROOT_SECTORS * SECTOR, b"\0"),
-            efi.ljust(SECTOR, b"\0"),
-            boot.ljust(SECTOR, b"\0"),
+            efi.ljust(CLUSTER, b"\0"),
+            boot.ljust(CLUSTER, b"\0"),
             loader,
         )
     )
@@ -42,7 +43,7 @@ def write_esp(path: Path, loader: bytes, *, size: int) -> Path:
 
 def _boot_sector() -> bytes:
     block = struct.pack(
-        "<3s8sHBHBHHBHHHII", b"\xeb\x3c\x90", b"PXEDLAB ", SECTOR, 1, 1, 2, ROOT_ENTRIES, SECTORS, 0xF0, FAT_SECTORS, 36, 2, 0, 0
+        "<3s8sHBHBHHBHHHII", b"\xeb\x3c\x90", b"PXEDLAB ", SECTOR, 2, 1, 2, ROOT_ENTRIES, SECTORS, 0xF0, FAT_SECTORS, 36, 2, 0, 0
     )
     extended = struct.pack("<BBBI11s8s", 0x80, 0, 0x29, 0x70786564, b"PXED LAB   ", b"FAT12   ")
     return (block + extended).ljust(510, b"\0") + b"\x55\xaa"

@@ -33,6 +33,8 @@ def test_case_106_real_firmware_reaches_its_profile(scene: Scene, firmware: Firm
     machine.power_on()
     Journey(scene.appliance, machine, say=tell).through(OFFER, PROFILE)
     machine.power_off()
+    facts = scene.appliance.node(machine.mac)["facts"]
+    assert facts["product"].startswith("Standard PC"), "iPXE puts what SMBIOS says into the profile's URL"
     offers = [event["data"] for event in scene.appliance.events(machine.mac) if event["kind"] == "dhcp.offer"]
     first, last = offers[0], offers[-1]
     expected = {"bios": ("ipxe-http", "binl"), "uefi": ("uefi", "binl"), "uefi-http": ("http-boot", "plain")}

@@ -31,6 +31,8 @@ INSIDE = "PXED_BENCH_TFTP"
 TICKS = os.sysconf("SC_CLK_TCK")
 MIB = 1 << 20
 DNSMASQ = "dnsmasq -k -C /dev/null --port=0 --user=root --pid-file= --bind-interfaces --enable-tftp --tftp-max=2000"
+FOREIGN = {"in.tftpd": "tftpd-hpa", "atftpd": "atftpd"}
+"""Program > package; fetched where it is not installed, because installing it would start a second server."""
 ATFTPD = "--daemon --no-fork --maxthread 2000 --user root.root --logfile /dev/null"
 
 
@@ -54,8 +56,9 @@ CASES = (
     Case("window 4, 100 clients", 100, window=4, peers=("atftpd",)),
     Case("window 16, 100 clients", 100, each=3, window=16, peers=("atftpd",)),
     Case("1 % loss, 1 ms, lock-step", 1, loss=1, rtt=1, peers=("dnsmasq", "tftpd-hpa", "atftpd")),
-    Case("1 % loss, 1 ms, window 4", 1, window=4, loss=1, rtt=1, peers=("dnsmasq", "tftpd-hpa", "atftpd")),
-    Case("1 % loss, 1 ms, window 16", 1, window=16, loss=1, rtt=1, peers=("dnsmasq", "tftpd-hpa", "atftpd")),
+    # dnsmasq and tftpd-hpa grant no windows: what they reach is above. Several transfers: one has too few losses to be typical
+    Case("1 % loss, 1 ms, window 4", 1, each=2, window=4, loss=1, rtt=1, peers=("atftpd",)),
+    Case("1 % loss, 1 ms, window 16", 1, each=6, window=16, loss=1, rtt=1, peers=("atftpd",)),
 )
 
 
@@ -106,14 +109,14 @@ def _nobody(_event: object) -> None:
     """Nobody listens to the events."""
 
 
-def find(program: str, package: str, peers: Path) -> tuple[str, dict[str, str]]:
+def find(program: str, peers: Path) -> tuple[str, dict[str, str]]:
     """Where a peer's program is, and the environment it needs; fetched and unpacked if this host does not have it."""
     installed = shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin")
     if installed:
         return installed, {}
     unpacked = next(peers.glob(f"usr/sbin/{program}"), None)
     if unpacked is None:
-        for name in (package, "libwrap0"):
+        for name in (FOREIGN[program], "libwrap0"):
             subprocess.run(["apt-get", "download", "-qq", name], cwd=peers, check=True, stderr=subprocess.DEVNULL)
         for archive in peers.glob("*.deb"):
             subprocess.run(["dpkg", "-x", archive.name, "."], cwd=peers, check=True)
@@ -129,8 +132,8 @@ def servers(wanted: set[str], root: Path, peers: Path) -> Iterator[dict[str, Ser
     commands: dict[str, Callable[[str], tuple[list[str], dict[str, str]]]] = {
         "pxed": lambda at: ([sys.executable, "-P", __file__, "--serve", str(root), at], {}),
         "dnsmasq": lambda at: ([*DNSMASQ.split(), f"--listen-address={at}", f"--tftp-root={root}"], {}),
-        "tftpd-hpa": lambda at: _with(find("in.tftpd", "tftpd-hpa", peers), ["-L", "-a", f"{at}:69", "-u", "root", "-s", str(root)]),
-        "atftpd": lambda at: _with(find("atftpd", "atftpd", peers), [*ATFTPD.split(), "--bind-address", at, str(root)]),
+        "tftpd-hpa": lambda at: _with(find("in.tftpd", peers), ["-L", "-a", f"{at}:69", "-u", "root", "-s", str(root)]),
+        "atftpd": lambda at: _with(find("atftpd", peers), [*ATFTPD.split(), "--bind-address", at, str(root)]),
     }
     try:
         for index, name in enumerate(commands):
@@ -212,18 +215,18 @@ def ratios(ours: list[Run], theirs: list[Run], value: Callable[[Run], float]) ->
     return statistics.median(value(a) / max(value(b), 1e-9) for a, b in zip(ours, theirs, strict=True))
 
 
-def row(name: str, ours: float, peer: str, theirs: float, ratio: float, goal: str, holds: bool) -> dict[str, Any]:
+def row(name: str, ours: float, peer: str, theirs: float, ratio: float, goal: str, holds: bool) -> dict[str, str]:
     return {
         "name": name,
-        "ours": round(ours, 2),
+        "ours": f"{ours:.2f}",
         "peer": f"{peer} {theirs:.2f}" if peer else "",
-        "ratio": round(ratio, 3),
+        "ratio": f"{ratio:.3f}" if peer else "",
         "goal": goal,
-        "holds": holds,
+        "verdict": "holds" if holds else "short",
     }
 
 
-def compare(name: str, results: dict[str, list[Run]], peer: str, what: str, least: float | None, most: float | None) -> dict[str, Any]:
+def compare(name: str, results: dict[str, list[Run]], peer: str, what: str, least: float | None, most: float | None) -> dict[str, str]:
     """One goal: MB/s at least, or CPU seconds per GB at most, so many times the peer's."""
     value: Callable[[Run], float] = (lambda run: run.rate) if what == "MB/s" else (lambda run: run.cpu)
     ratio = ratios(results["pxed"], results[peer], value)
@@ -237,13 +240,22 @@ def compare(name: str, results: dict[str, list[Run]], peer: str, what: str, leas
 
 def rows(
     only: str | None = None, *, rounds: int = 5, peers: str | None = None, progress: Callable[[str], None] | None = None
-) -> list[dict[str, Any]]:
-    """All goals as rows (name, ours, peer, ratio, goal, holds); `only`: those cases whose name has this text.
+) -> list[dict[str, str]]:
+    """All goals as rows (name, ours, peer, ratio, goal, verdict); `only`: those cases whose name has this text.
 
     Works in a network namespace of its own: the calling process stays where it is.
     """
+    with contextlib.ExitStack() as stack:
+        where = Path(peers) if peers else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pxed-peers-")))
+        for program in FOREIGN:
+            find(program, where)  # here: a namespace of its own has no way to a package archive
+        return _in_namespace(only or "", rounds, where, progress)
+
+
+def _in_namespace(only: str, rounds: int, peers: Path, progress: Callable[[str], None] | None) -> list[dict[str, str]]:
+    """`inside` in a process of its own. RuntimeError with its last lines if it fails."""
     command = ["unshare", "-n", sys.executable, "-P", str(Path(__file__).resolve()), "--json", "--rounds", str(rounds)]
-    command += ["--only", only or "", "--peers", peers or ""]
+    command += ["--only", only, "--peers", str(peers)]
     environment = {**os.environ, INSIDE: "1", "PYTHONPATH": str(HERE.parent)}
     done = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert done.stderr is not None
@@ -256,11 +268,11 @@ def rows(
     output = done.stdout.read()
     if done.wait():
         raise RuntimeError("benchmarks/tftp.py failed:\n" + "".join(tail[-20:]))
-    found: list[dict[str, Any]] = json.loads(output)
+    found: list[dict[str, str]] = json.loads(output)
     return found
 
 
-def inside(only: str, rounds: int, peers: str) -> list[dict[str, Any]]:
+def inside(only: str, rounds: int, peers: Path) -> list[dict[str, str]]:
     """The measuring itself, in a namespace of its own: loopback with the MTU of Ethernet."""
     for command in (
         "link set lo mtu 1500 up",
@@ -271,10 +283,8 @@ def inside(only: str, rounds: int, peers: str) -> list[dict[str, Any]]:
     ):
         subprocess.run(["ip", *command.split()], check=True)
     cases = [case for case in CASES if only.lower() in case.name.lower()]
-    with contextlib.ExitStack() as stack:
-        where = Path(peers) if peers else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pxed-peers-")))
-        results, peak = measure(cases, rounds, where, lambda line: print(line, file=sys.stderr, flush=True))
-    table: list[dict[str, Any]] = []
+    results, peak = measure(cases, rounds, peers, lambda line: print(line, file=sys.stderr, flush=True))
+    table: list[dict[str, str]] = []
     for case in cases:
         found = results[case.name]
         if case.loss:
@@ -310,7 +320,7 @@ def main() -> int:
         serve(*options.serve)
         return 0
     if os.environ.get(INSIDE):
-        print(json.dumps(inside(options.only, options.rounds, options.peers)))
+        print(json.dumps(inside(options.only, options.rounds, Path(options.peers))))
         return 0
     if os.geteuid():
         print("benchmarks/tftp.py needs root: it makes a network namespace and binds port 69", file=sys.stderr)
@@ -320,9 +330,8 @@ def main() -> int:
         print(json.dumps(table, indent=1))
     else:
         for line in table:
-            verdict = "holds" if line["holds"] else "short"
-            print(f"{line['name']:46} {line['ours']:>9} | {line['peer']:>18} | {line['ratio']:>7} | {line['goal']:>8} | {verdict}")
-    return 0 if all(line["holds"] for line in table) else 1
+            print("{name:46} {ours:>9} | {peer:>18} | {ratio:>7} | {goal:>8} | {verdict}".format(**line))
+    return 0 if all(line["verdict"] == "holds" for line in table) else 1
 
 
 if __name__ == "__main__":

@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python import usage
 
-from pxed.tap import Options
+from pxed.config import load
+from pxed.repo.bootprograms import BootProgram, BootPrograms
+from pxed.tap import Appliance, Options
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,6 +47,23 @@ def test_options_become_settings() -> None:
 def test_a_wrong_option_names_itself(words: list[str], names: str) -> None:
     with pytest.raises(usage.UsageError, match=names):
         options(*words)
+
+
+def test_the_doors_share_one_guard_the_quirks_and_the_boot_programs(tmp_path: Path) -> None:
+    """What DHCP is told of a node counts for TFTP's block size and for the way out through GRUB; a quarantine holds for every door."""
+    quirk = {"name": "q", "mac": "52:54:00", "blksize_max": 1024}
+    appliance = Appliance(load(None, {"state_dir": tmp_path, "dhcp": {"quirks": [quirk]}}), MemoryReactorClock())
+    node = appliance.inventory.seen("52:54:00:12:34:56", arch=7)
+    appliance.inventory.note_address(node.mac, "10.0.0.9")
+    assert appliance._blksize_cap("10.0.0.9") == 1024
+    assert appliance._blksize_cap("10.0.0.10") is None
+    assert appliance._grub(7) is None
+    appliance._programs = BootPrograms([BootProgram("grubx64.efi", "x86_64", "grub", 1)])
+    assert appliance._grub(16) == "grubx64.efi"
+    assert appliance._grub(11) is None
+    assert appliance._grub(None) is None
+    assert appliance.dhcp.guard is appliance.guard
+    assert appliance.scripts._guard is appliance.guard
 
 
 def twistd(*words: str) -> subprocess.CompletedProcess[str]:

@@ -83,6 +83,8 @@ def test_case_066_an_inform_is_answered_as_a_request() -> None:
 
 # Decided: silence. No specification has a DISCOVER on 4011; EDK2 takes OFFERs from port 67 only, so an answer would reach nobody.
 def test_case_067_a_discover_on_4011_is_not_answered() -> None:
+    """Decided: silence. No specification has a DISCOVER there; EDK2 takes OFFERs from port 67 alone and iPXE sends none to 4011, so an
+    OFFER from 4011 would help nobody and could come before the real one."""
     assert World().silent(clients.pxe_request(7, ciaddr=CLIENT, message=1), **EDK2) == "other-message"
 
 

@@ -219,10 +219,13 @@ def _is_served_without_echo(guid: bytes) -> None:
 
 
 def test_case_030_a_97_of_another_type_is_served_but_not_echoed() -> None:
+    """Decided: served, since nodes go by their MAC address and a ROM with a wrong 97 boots all the same; not echoed, since RFC 4578 (2.3)
+    knows type 0 alone, so that no client can expect another one back."""
     _is_served_without_echo(b"\x01" + bytes(16))
 
 
 def test_case_031_a_97_of_another_length_is_served_but_not_echoed() -> None:
+    """Decided as 30, for the same reasons: type 0 is followed by 16 bytes and nothing else."""
     _is_served_without_echo(b"\0abcd")
     _is_served_without_echo(bytes(33))
 

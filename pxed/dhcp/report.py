@@ -27,6 +27,8 @@ LINES = (400, 40)
 
 _REMEMBERED = 65536
 _SILENCE_TOLD_AGAIN = 60.0
+_NOT_OURS = frozenset({"other-message", "not-a-request", "other-server"})
+"""Reasons of silence that are part of every boot beside a DHCP server: counted, no line of a node's timeline."""
 _FAULTS = frozenset({"no-program", "hardware"})
 """Reasons of silence that the operator should mend."""
 
@@ -94,7 +96,12 @@ class Report:
     def silent(self, xid: int, mac: str, node: Node | None, silence: Silence) -> None:
         """No answer. Told when a network boot client asked, once a minute at most for the same reason."""
         self.counters[silence.reason] += 1
-        if node is None or not self._is_news(mac, 0, xid, silence.reason, _SILENCE_TOLD_AGAIN) or not self._events.take():
+        if (
+            node is None
+            or silence.reason in _NOT_OURS
+            or not self._is_news(mac, 0, xid, silence.reason, _SILENCE_TOLD_AGAIN)
+            or not self._events.take()
+        ):
             return
         text = f"{node.label} asked to boot from the network and got no answer: {silence.text}"
         self._tell("dhcp.problem" if silence.reason in _FAULTS else "dhcp.silent", text, node, {"reason": silence.reason})

@@ -70,6 +70,14 @@ def test_the_same_silence_is_told_once_a_minute() -> None:
     assert [event.at - 1_700_000_000.0 for event in world.told("dhcp.silent")] == [0.0, 65.0]
 
 
+def test_the_request_that_belongs_to_the_dhcp_server_is_counted_and_not_told() -> None:
+    """It follows every offer; as a line on the timeline it read as if pxed had refused something."""
+    world = World()
+    world.ask(clients.rom(7))
+    assert world.silent(clients.packet(clients.pxe_options(7, message=3))) == "other-message"
+    assert world.told("dhcp.silent") == []
+
+
 def test_an_event_says_who_asked_where_and_what_was_offered() -> None:
     world = World()
     world.node.name = "rack7"

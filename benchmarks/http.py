@@ -108,6 +108,7 @@ def serve(work: Path, port: int) -> None:
     from pxed.oses.catalog import Catalog, Urls
     from pxed.oses.scripts import BootScripts
     from pxed.repo.bootprograms import BootPrograms
+    from pxed.repo.registry import make_registry
     from pxed.store import Store
     from pxed.web.site import make_site
     from pxed.workflow.engine import Engine
@@ -130,8 +131,9 @@ def serve(work: Path, port: int) -> None:
         guard, none = Guard(inventory=inventory, timeline=timeline), BootPrograms([])
         guard.close()  # one node fetches its profile thousands of times here
         scripts = BootScripts(inventory=inventory, timeline=timeline, engine=engine, catalog=catalog, urls=Urls, guard=guard)
+        repositories = make_registry(settings, reactor=reactor, now=time.time)
         site = make_site(
-            inventory=inventory, timeline=timeline, engine=engine, catalog=catalog, scripts=scripts, repositories={},
+            inventory=inventory, timeline=timeline, engine=engine, catalog=catalog, scripts=scripts, repositories=repositories,
             tftproot=work / "www" / "b", settings=settings, api_token="-", reactor=reactor, now=time.time, health=dict, guard=guard,
             programs=lambda: none, site_lines=lambda _node: [],
         )  # fmt: skip

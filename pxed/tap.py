@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,11 +32,11 @@ from pxed.node.guard import Guard
 from pxed.node.inventory import Inventory
 from pxed.node.model import Node
 from pxed.node.timeline import Timeline
-from pxed.oses.catalog import Catalog, Urls
+from pxed.oses.catalog import Catalog, Resources, Urls
 from pxed.oses.scripts import BootScripts
 from pxed.probe import PortProbe, Whereabouts
 from pxed.repo.bootprograms import BootPrograms, scan
-from pxed.repo.repository import make_repositories
+from pxed.repo.registry import Registry, make_registry
 from pxed.store import Store
 from pxed.syslog.receiver import Receiver, Syslog
 from pxed.tftp import TftpService, TransferEvent
@@ -121,7 +121,8 @@ class Appliance(service.MultiService):
         self.store = Store(settings.database_url, reactor=reactor)
         self.timeline = Timeline(now=now, store=self.store)
         self.inventory = Inventory(now=now, store=self.store, timeline=self.timeline)
-        self.catalog = Catalog()
+        self.repositories: Registry | None = None
+        self.catalog = Catalog(resources=Resources(media=self._media))
         self.engine = Engine(
             store=self.store,
             inventory=self.inventory,
@@ -194,6 +195,8 @@ class Appliance(service.MultiService):
         await self.timeline.load()
         await self.inventory.load()
         self._programs = await self._scan()
+        if self.repositories is not None:
+            await self.repositories.load()
         await self.engine.start()
         for door in self._doors:
             door.startService()
@@ -250,13 +253,14 @@ class Appliance(service.MultiService):
 
     # ---- what joins the rooms ---------------------------------------------------------------------------------------------------
     def _listen_http(self) -> Any:
+        self.repositories = make_registry(self.settings, reactor=self._reactor, now=self._now)
         site = make_site(
             inventory=self.inventory,
             timeline=self.timeline,
             engine=self.engine,
             catalog=self.catalog,
             scripts=self.scripts,
-            repositories=make_repositories(self.settings, reactor=self._reactor, now=self._now),
+            repositories=self.repositories,
             tftproot=self.settings.boot_root,
             settings=self.settings,
             api_token=self._token,
@@ -319,6 +323,9 @@ class Appliance(service.MultiService):
     def _blksize_cap(self, peer: str) -> int | None:
         node = self.inventory.by_address(peer)
         return self.dhcp.blksize_max(node) if node is not None else None
+
+    def _media(self, name: str) -> Mapping[str, Any]:
+        return self.repositories.media(name) if self.repositories is not None else {}
 
     def _grub(self, arch: int | None) -> str | None:
         program = self._programs.grub(arch)

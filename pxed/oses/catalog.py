@@ -140,7 +140,7 @@ class Catalog:
         context = found.context(self._release(found, prepared.release), options, node or _Sample(), urls, self._resources)
         return self._everything(found, context)
 
-    def needs(self, prepared: Prepared) -> str | None:
+    def needs(self, prepared: Prepared | InstallView) -> str | None:
         """The name of the repository that an install of `prepared` takes its files from; None if its option `repo` is a URL."""
         found, chosen = self._family(prepared.family), prepared.options.get("repo")
         if chosen is not None:

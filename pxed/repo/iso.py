@@ -21,7 +21,7 @@ from typing import Any
 
 from pycdlib import PyCdlib
 
-from pxed.errors import NotFound, PxedError
+from pxed.errors import InvalidRequest, NotFound
 from pxed.repo.rooted import parts_of
 
 FORMAT = 1
@@ -33,7 +33,7 @@ Extents = tuple[tuple[int, int], ...]
 """(offset, length) in bytes of the image, in the file's order; neighbours are merged, so nearly every file has one."""
 
 
-class UnreadableImage(PxedError):
+class UnreadableImage(InvalidRequest):
     """No image of a kind that we read, or a damaged one. The sentence says what helps."""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from pxed.errors import PxedError
+from pxed.errors import InvalidRequest
 from pxed.repo import wim
 
 SMALL = 1 << 20
@@ -39,7 +39,7 @@ class Tree(Protocol):
         ...
 
 
-class Unrecognised(PxedError):
+class Unrecognised(InvalidRequest):
     """No rule fits. The sentence says what was looked for."""
 
 

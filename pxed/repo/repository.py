@@ -78,15 +78,16 @@ class Builder:
         self.indexes = Indexes(settings.state_dir / "indexes")
         self._cache_dir, self._reactor, self._now = settings.cache_dir, reactor, now
 
-    def build(self, name: str, sources: Sequence[str], cache_bytes: int) -> Repository:
+    def build(self, name: str, sources: Sequence[str], cache_bytes: int, *, any_case: bool = False) -> Repository:
         """A layer per source: directory, .iso, http(s) URL or ``apt``. Blocking but brief: looks at files, reads apt's sources."""
-        return Repository(name, [layer for text in sources if (layer := self._layer(name, text, cache_bytes)) is not None])
+        layers = (self._layer(name, text, cache_bytes, any_case) for text in sources)
+        return Repository(name, [layer for layer in layers if layer is not None])
 
-    def _layer(self, name: str, text: str, cache_bytes: int) -> Layer | None:
+    def _layer(self, name: str, text: str, cache_bytes: int, any_case: bool) -> Layer | None:
         if text.startswith("/"):
             path = Path(text)
             is_image = path.is_file() or (path.suffix.lower() == ".iso" and not path.is_dir())
-            return IsoLayer(path, self.indexes, self.disk) if is_image else DirectoryLayer(path, self.disk)
+            return IsoLayer(path, self.indexes, self.disk) if is_image else DirectoryLayer(path, self.disk, any_case=any_case)
         url = debian_mirror() if text == "apt" else text
         if url is None:
             log.warn("Repository {name}: this host's apt has no Debian mirror, so that layer is empty", name=name)
@@ -96,9 +97,3 @@ class Builder:
         place = self._cache_dir / name / "".join(c if c.isalnum() or c in "._-" else "_" for c in parts.netloc + parts.path)
         cache = Cache(place, max_bytes=cache_bytes, disk=self.disk, now=self._now)
         return Mirror(upstream, cache, client=self.client, disk=self.disk, clock=self._reactor, now=self._now)
-
-
-def make_repositories(settings: Settings, *, reactor: Any, now: Callable[[], float]) -> dict[str, Repository]:
-    """Every repository of the settings, by name. As brief as `Builder.build`."""
-    builder = Builder(settings, reactor=reactor, now=now)
-    return {each.name: builder.build(each.name, each.layers, each.cache_bytes) for each in settings.repository}

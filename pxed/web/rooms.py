@@ -14,6 +14,7 @@ from pxed.node.timeline import Timeline
 from pxed.oses.catalog import Catalog, Urls
 from pxed.repo.bootprograms import BootPrograms
 from pxed.repo.disk import Disk
+from pxed.repo.registry import Registry
 from pxed.workflow.engine import Engine
 from pxed.workflow.install import Install
 
@@ -34,6 +35,7 @@ class Rooms:
     guard: Guard
     programs: Callable[[], BootPrograms]
     site_lines: Callable[[Node], list[Piece]]
+    repositories: Registry
 
     def node_at(self, address: str) -> Node | None:
         """The node that used this IP address last."""

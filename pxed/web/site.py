@@ -7,6 +7,7 @@
 /i/<token>/notify[/<phase>] what the node has to say: GET, POST or PUT; form, JSON or text          callback.notify
 /i/<token>/progress         how far it says it is: ?percent=&text=                                  callback.progress
 /repo/<name>/<path>         installer files and packages                                            repositories.Repositories
+/repo/<name>.iso            the whole image that a repository is made of                            repositories.Repositories
 /api/v1/...                 the operator's API (bearer token), server-sent events                   api.make_api
 anything else               autoexec.ipxe, grub.cfg, grub.cfg-01-<mac> in any folder (/b too)       boot.Elsewhere
                             else 404, one plain line
@@ -31,7 +32,7 @@ from pxed.oses.catalog import Catalog, Urls
 from pxed.oses.scripts import BootScripts
 from pxed.repo.bootprograms import BootPrograms
 from pxed.repo.disk import Disk
-from pxed.repo.repository import Repository
+from pxed.repo.registry import Registry
 from pxed.web.api import make_api
 from pxed.web.boot import Elsewhere, Profiles, answer
 from pxed.web.files import FileTree
@@ -69,7 +70,7 @@ def make_site(
     engine: Engine,
     catalog: Catalog,
     scripts: BootScripts,
-    repositories: Mapping[str, Repository],
+    repositories: Registry,
     tftproot: Path,
     settings: Settings,
     api_token: str,
@@ -83,7 +84,7 @@ def make_site(
     """The factory to listen with. Opens nothing and starts nothing; may be called more than once."""
     disk = Disk(reactor)
     urls = partial(Urls, syslog_port=settings.ports.syslog)
-    rooms = Rooms(inventory, timeline, engine, catalog, urls, disk, reactor, now, guard, programs, site_lines)
+    rooms = Rooms(inventory, timeline, engine, catalog, urls, disk, reactor, now, guard, programs, site_lines, repositories)
     api, hang_up = make_api(rooms, token=api_token, health=health)
     root = Root(Elsewhere(scripts))
     traffic = Traffic(rooms)
@@ -99,7 +100,6 @@ def make_site(
 
     def on_stop() -> None:
         hang_up()
-        for repository in repositories.values():
-            repository.stop()
+        repositories.stop()
 
     return Site(root, reactor=reactor, on_stop=on_stop)

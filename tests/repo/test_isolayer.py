@@ -13,7 +13,8 @@ from pxed.repo.directory import DirectoryLayer, Opened
 from pxed.repo.disk import Disk
 from pxed.repo.iso import Index, UnreadableImage, read_index
 from pxed.repo.isolayer import Indexes, IsoLayer
-from pxed.repo.repository import Repository, make_repositories
+from pxed.repo.registry import make_registry
+from pxed.repo.repository import Repository
 from tests.repo import media
 from tests.repo.media import needs
 from tests.web.world import MemoryReactor, run
@@ -123,6 +124,6 @@ def test_a_path_to_a_file_is_an_image_and_one_to_a_directory_a_tree(tmp_path: Pa
     (tmp_path / "tree.iso").mkdir()
     sources = (str(path), str(path.rename(tmp_path / "noend")), str(tmp_path), str(tmp_path / "tree.iso"), str(tmp_path / "later.iso"))
     settings = Settings(state_dir=tmp_path, repository=(RepositorySettings(name="r", layers=sources),))
-    (repository,) = make_repositories(settings, reactor=MemoryReactor(), now=lambda: 0.0).values()
+    (repository,) = make_registry(settings, reactor=MemoryReactor(), now=lambda: 0.0).values()
     kinds = [IsoLayer, IsoLayer, DirectoryLayer, DirectoryLayer, IsoLayer]
     assert [type(each) for each in repository.layers] == kinds

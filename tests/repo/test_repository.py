@@ -14,7 +14,8 @@ from pxed.repo.directory import DirectoryLayer, Opened
 from pxed.repo.disk import Disk
 from pxed.repo.fetch import UpstreamFailed
 from pxed.repo.mirror import Mirror
-from pxed.repo.repository import Repository, make_repositories
+from pxed.repo.registry import make_registry
+from pxed.repo.repository import Repository
 from tests.web.world import MemoryReactor, run
 
 
@@ -68,7 +69,7 @@ def test_the_settings_become_layers_in_their_order(tmp_path: Path) -> None:
         state_dir=tmp_path, repository=(RepositorySettings(name="r", layers=(str(tmp_path), "http://user:word@mirror:81/debian/")),)
     )
     reactor: Any = MemoryReactor()
-    (repository,) = make_repositories(settings, reactor=reactor, now=lambda: 0.0).values()
+    (repository,) = make_registry(settings, reactor=reactor, now=lambda: 0.0).values()
     directory, mirror = repository.layers
     assert isinstance(directory, DirectoryLayer)
     assert isinstance(mirror, Mirror)

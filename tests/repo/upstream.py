@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ class File:
 
 
 class Tree(Resource):
-    """Serves `files`. With `slow` an answer's headers and body are sent only by `Held.send` and `Held.end`."""
+    """Serves `files` (`ranges`: parts too). With `slow` an answer's headers and body are sent only by `Held.send` and `Held.end`."""
 
     isLeaf = True
 
@@ -45,6 +46,7 @@ class Tree(Resource):
         self.files: dict[str, File] = {}
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.slow = False
+        self.ranges = False
         self.held: list[Held] = []
 
     def render(self, request: Any) -> Any:
@@ -71,6 +73,10 @@ class Tree(Resource):
         if file.etag and request.getHeader("if-none-match") == file.etag:
             request.setResponseCode(304)
             return b""
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", request.getHeader("range") or "")
+        if self.ranges and wanted:
+            request.setResponseCode(206)
+            return file.body[int(wanted[1]) : int(wanted[2]) + 1]
         if self.slow and request.method == b"GET":
             request.setHeader("Content-Length", str(len(file.body)))
             self.held.append(Held(request, file.body))

@@ -23,7 +23,8 @@ from pxed.node.timeline import Timeline
 from pxed.oses.catalog import Catalog, Urls
 from pxed.oses.scripts import BootScripts
 from pxed.repo.bootprograms import BootPrograms
-from pxed.repo.repository import Repository
+from pxed.repo.registry import Entry, Registry
+from pxed.repo.repository import Builder, Repository
 from pxed.web.request import Site
 from pxed.web.site import make_site
 from pxed.workflow.install import Install
@@ -186,6 +187,14 @@ class World:
         self.catalog = CATALOG
         self.guard = Guard(inventory=self.inventory, timeline=self.timeline, seconds=self.reactor.seconds)
         self.programs = BootPrograms([])
+        settings = Settings(state_dir=self.root.parent / "state", repository=())
+        self.registry = Registry(
+            [Entry(each, (), configured=True) for each in ({"debian": Repository("debian", [])} | dict(self.repositories)).values()],
+            builder=Builder(settings, reactor=self.reactor, now=self.now),
+            state_dir=settings.state_dir,
+            reactor=self.reactor,
+            now=self.now,
+        )
         self.site: Site = make_site(
             inventory=self.inventory,
             timeline=self.timeline,
@@ -200,9 +209,9 @@ class World:
                 guard=self.guard,
                 grub=lambda arch: found.path if (found := self.programs.grub(arch)) else None,
             ),
-            repositories=self.repositories,
+            repositories=self.registry,
             tftproot=self.root,
-            settings=Settings(),
+            settings=settings,
             api_token=TOKEN,
             reactor=self.reactor,
             now=self.now,

@@ -180,7 +180,7 @@ class Gate(Resource):
 
 def make_api(rooms: Rooms, *, token: str, health: Callable[[], Mapping[str, Any]]) -> tuple[Gate, Callable[[], None]]:
     """The resource for ``/api``, and what hangs up on the followers of the timeline."""
-    from pxed.web.api import installs, nodes, oses
+    from pxed.web.api import installs, nodes, oses, repositories
     from pxed.web.api.stream import Stream
 
     routes = Routes()
@@ -193,4 +193,5 @@ def make_api(rooms: Rooms, *, token: str, health: Callable[[], Mapping[str, Any]
     nodes.add_to(routes, rooms)
     installs.add_to(routes, rooms)
     oses.add_to(routes, rooms)
+    repositories.add_to(routes, rooms)
     return Gate(routes, token, stream.follow), stream.close

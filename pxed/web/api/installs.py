@@ -40,6 +40,7 @@ class Installs:
 
     async def create(self, request: Any) -> tuple[int, Json]:
         handle, prepared = await self._prepared(request)
+        self._check_repository(prepared)
         node = await self._adopted(handle)
         install = await self._rooms.engine.create(
             node.id, family=prepared.family, release=prepared.release, recipe=prepared.recipe, options=prepared.options
@@ -76,6 +77,7 @@ class Installs:
         return 200, shape(self._rooms, await self._rooms.engine.cancel(install_id))
 
     async def retry(self, _request: Any, install_id: str) -> tuple[int, Json]:
+        self._check_repository(self._rooms.engine.get(install_id))
         return 201, shape(self._rooms, await self._rooms.engine.retry(install_id))
 
     async def restart(self, _request: Any, install_id: str) -> tuple[int, Json]:
@@ -91,6 +93,16 @@ class Installs:
         if not isinstance(options, dict):
             raise InvalidRequest("options is no object", field="options", expected="an object")
         return handle, await self._rooms.disk.do(self._rooms.catalog.prepare, family, release, options)
+
+    def _check_repository(self, wanted: Any) -> None:
+        """InvalidRequest if what `wanted` (prepared, or an install) would be installed from does not exist."""
+        name = self._rooms.catalog.needs(wanted)
+        if name is not None and name not in self._rooms.repositories:
+            raise InvalidRequest(
+                f"This is installed from the repository {name}, which does not exist. Add it: pxed repo add {name} ISO-DIRECTORY-OR-URL",
+                field="options.repo",
+                expected=f"one of {', '.join(sorted(self._rooms.repositories)) or 'none yet'}, or a URL",
+            )
 
     async def _adopted(self, handle: str) -> Node:
         """The node; a MAC address that nobody has seen yet becomes one, so that it can be armed before it is plugged in."""

@@ -130,6 +130,17 @@ def test_list_is_newest_first_and_passes_its_filters(appliance: Appliance) -> No
     assert len(appliance.json("install", "list")["installs"]) == 2
 
 
+def test_show_prints_the_proof_or_the_reason_with_the_last_lines_of_the_log(appliance: Appliance) -> None:
+    proven = an_install(state="done", proof="TCP port 443 at 10.0.0.9 answers, where nothing answered before")
+    appliance.api.routes["GET", "installs/3f2a9c01d4"] = (200, proven)
+    assert proven["proof"] in appliance.pxed("install", "show", "3f2a9c01d4").stdout
+    failed = an_install(state="failed", reason="no disk", last_lines=["partman: no disk\x1b[31m was found", "main-menu: failed"])
+    appliance.api.routes["GET", "installs/3f2a9c01d4"] = (200, failed)
+    out = appliance.pxed("install", "show", "3f2a9c01d4").stdout
+    assert "log: partman: no disk?[31m was found\n  log: main-menu: failed" in out
+    assert appliance.json("install", "show", "3f2a9c01d4")["last_lines"] == failed["last_lines"]
+
+
 def test_show_prints_state_options_and_steps(appliance: Appliance) -> None:
     steps = [{"position": 0, "step": "boot('installer')", "answer": "done", "at": "2026-05-22T11:50:00Z", "deadline": None}]
     appliance.api.routes["GET", "installs/3f2a9c01d4"] = (200, {**an_install(), "steps": steps})

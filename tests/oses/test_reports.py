@@ -51,6 +51,17 @@ def test_a_release_may_know_its_bytes_and_a_family_of_a_former_pxed_breaks_nothi
         assert catalog.fetched(other, 50_000_000) == (5, "50 MB of packages")
 
 
+def test_a_system_is_looked_for_at_the_static_addresses_of_its_options() -> None:
+    devices = [
+        {"device": "eth0", "ipv4": {"ipAddr": "192.0.2.9", "prefixlen": 24}, "ipv6": {"ipAddr": "2001:db8::9", "prefixlen": 64}},
+        {"device": "eth1"},
+    ]
+    catalog = Catalog()
+    prepared = catalog.prepare("debian", "12", {"hostname": "web1", "rootPassword": "long enough 1", "networkDevices": devices})
+    install = Install("i1", "n1", "debian", "12", "debian", 1, prepared.options, "token", NOON)
+    assert catalog.addresses(install) == ["192.0.2.9", "2001:db8::9"]
+
+
 def test_debians_lines_are_read_by_debian_and_no_other_family() -> None:
     install = Install("i1", "n1", "debian", "12", "debian", 1, {}, "token", NOON)
     line = ("main-menu", "Menu item 'partman-base' selected")

@@ -21,17 +21,17 @@ from pxed.store import schema
 from pxed.testing import NOON, MemoryAppliance, MemoryStore, replay_recorded, result_of, walk
 from pxed.workflow.install import Install, row_of
 from pxed.workflow.recipe import HOUR, Recipe, RecipeBook, RecipeNode
-from pxed.workflow.replay import Failed
+from pxed.workflow.replay import AwaitStep, Failed
 from tests.workflow.looking import MAC, boot_of, journal_of, say, state_of
-from tests.workflow.recipes import PLAIN, TWICE
+from tests.workflow.recipes import PLAIN, QUIET, TWICE
 
 JOURNALS = Path(__file__).parents[1] / "journals"
-BOOK = RecipeBook((*Catalog().recipes.all(), PLAIN, TWICE))
+BOOK = RecipeBook((*Catalog().recipes.all(), PLAIN, TWICE, QUIET))
 
 
 def paths() -> list[tuple[Recipe, str | None]]:
     """Each recipe of these tests, and each phase that it fails at."""
-    phases = {recipe: [step.split("'")[1] for step in walk(recipe).steps if step.startswith("notification")] for recipe in (PLAIN, TWICE)}
+    phases = {recipe: [step.phase for step in walk(recipe).asked if isinstance(step, AwaitStep)] for recipe in (PLAIN, TWICE, QUIET)}
     return [(recipe, phase) for recipe in phases for phase in (None, *phases[recipe])]
 
 
@@ -45,12 +45,13 @@ def test_every_path_of_a_recipe_is_recorded(recipe: Recipe, fails_at: str | None
     assert isinstance(outcome, Failed) == (fails_at is not None)
 
 
-def left_behind(recipe: str, version: int, recorded: list[dict[str, Any]], length: int) -> MemoryAppliance:
-    """An appliance that finds the first `length` rows of a journal in its database; the last one still waits, if it is an await."""
+def left_behind(recipe: str, version: int, recorded: list[dict[str, Any]], length: int, *, answered: bool = False) -> MemoryAppliance:
+    """An appliance that finds the first `length` rows of a journal in its database; the last one still waits, if it is an await and not
+    `answered`."""
     rows = []
     for position, entry in enumerate(recorded[:length]):
         within = re.search(r"within=([0-9.]+)", entry["step"])
-        waits = within is not None and position == length - 1
+        waits = within is not None and position == length - 1 and not answered
         deadline = NOON + float(within[1]) if within else None
         answer = None if waits else entry["answer"]
         rows.append({"position": position, "step": entry["step"], "reached_at": NOON, "deadline": deadline, "answer": answer})
@@ -85,6 +86,15 @@ def test_a_recorded_install_goes_on_from_each_of_its_steps(path: Path) -> None:
         assert boot_of(appliance).install is None
         steps = [(position, step) for position, step, _ in journal_of(appliance, install)]
         assert steps == [(position, entry["step"].split("(")[0]) for position, entry in enumerate(recorded)]
+
+
+def test_an_answer_that_pxed_found_itself_replays() -> None:
+    """Left behind between the proof and the end."""
+    recorded = json.loads((JOURNALS / "quiet-1-done.json").read_text(encoding="ascii"))
+    recorded[-1]["answer"]["ok"] |= {"proof": "TCP port 443 at 192.0.2.9 answers", "data": {"address": "192.0.2.9", "port": 443}}
+    appliance = left_behind("quiet", 1, recorded, len(recorded), answered=True)
+    install = appliance.engine.get("i1")
+    assert (state_of(appliance, install), install.proof) == ("done", "TCP port 443 at 192.0.2.9 answers")
 
 
 def test_a_changed_recipe_is_told_by_its_journals() -> None:

@@ -96,6 +96,13 @@ def test_an_install_shows_its_steps_with_times(api: Api, world: World) -> None:
     assert api.fails("GET", "/installs/nothing")["status"] == 404
 
 
+def test_an_install_shows_what_proved_it_or_what_its_node_said_last(api: Api, world: World) -> None:
+    _, install = world.armed()
+    install.proof, install.last_lines = "TCP port 443 at 10.0.0.9 answers", ["a line"]
+    shown = api.get(f"/installs/{install.id}")
+    assert (shown["proof"], shown["last_lines"]) == (install.proof, install.last_lines)
+
+
 def test_an_install_is_cancelled_and_retried(api: Api, world: World) -> None:
     _, install = world.armed()
     assert api.send("POST", f"/installs/{install.id}/cancel")["state"] == "cancelled"

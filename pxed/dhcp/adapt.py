@@ -73,10 +73,12 @@ class Adaptation:
         worked = self._habits.get((vendor_class, kind))
         return usual if not worked or usual in worked else next(reversed(worked))
 
-    def advise(self, mac: str, vendor_class: str, kind: ClientClass, xid: int, shapes: Sequence[str], first: str | None = None) -> Advice:
+    def advise(
+        self, mac: str, vendor_class: str, kind: ClientClass, xid: int, shapes: Sequence[str], first: Callable[[], str] | None = None
+    ) -> Advice:
         """Which of `shapes` to offer to this DISCOVER. Call once for each that is going to be answered.
 
-        A client that is not remembered begins with `first` if that is one of them, else with the first of them.
+        A client that is not remembered begins with what `first` gives if that is one of them, else with the first of them.
         """
         now = self._seconds()
         attempts = self._clients.get(mac)
@@ -88,7 +90,8 @@ class Adaptation:
         if attempt is None:
             if len(attempts) >= _MOST_CLASSES:
                 attempts.clear()
-            at = shapes.index(first) if first in shapes else 0
+            begins = first() if first is not None else shapes[0]
+            at = shapes.index(begins) if begins in shapes else 0
             attempts[vendor_class, kind] = _Attempt(xid, now, shapes[at], at)
             self._runs(mac, attempts, kind)
             return Advice(shapes[at])

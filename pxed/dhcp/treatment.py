@@ -46,10 +46,9 @@ class Treatments:
 
     def offering(self, node: Node, client: Client, mac: str, xid: int, shapes: tuple[str, ...]) -> Advice:
         """Which of `shapes` to offer to a DISCOVER that is about to be answered; counts as an offer."""
-        first = None
-        if shapes == _NAMES[client.kind]:  # no quirk has the first word
-            first = self._remembered(node).get(client.kind) or self.adaptation.habit(node.vendor_class or "", client.kind, shapes[0])
-        advice = self.adaptation.advise(mac, node.vendor_class or "", client.kind, xid, shapes, first)
+        advice = self.adaptation.advise(
+            mac, node.vendor_class or "", client.kind, xid, shapes, lambda: self._first(node, client.kind, shapes)
+        )
         if advice.fresh and client.kind != "ipxe-http":
             self.guard.offered(node.id, client.arch)
         return advice
@@ -67,6 +66,12 @@ class Treatments:
     def followed(self, mac: str) -> None:
         """The client came to port 4011."""
         self.adaptation.followed(mac)
+
+    def _first(self, node: Node, kind: ClientClass, shapes: tuple[str, ...]) -> str:
+        """The shape that this node begins with: a quirk's, else what it followed before, else what its vendor class follows."""
+        if shapes != _NAMES[kind]:
+            return shapes[0]
+        return self._remembered(node).get(kind) or self.adaptation.habit(node.vendor_class or "", kind, shapes[0])
 
     def ignoring(self) -> list[tuple[Node, tuple[str, ...]]]:
         """The nodes that follow no offer, each with the shapes that were in vain."""

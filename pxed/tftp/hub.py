@@ -86,13 +86,11 @@ class Hub:
             if not events:
                 return
             for fd, _mask in events:
-                reader = readers.get(fd)  # None: an earlier event of this batch ended it
-                if reader is not None:
-                    try:
-                        if reader(now):
-                            self._entries[fd].catch_up(now)
-                    except Exception:
-                        self._failed(fd)
+                try:
+                    if fd in readers and readers[fd](now):  # not there: an earlier event of this batch ended it
+                        self._entries[fd].catch_up(now)
+                except Exception:
+                    self._failed(fd)
             now = self._seconds()
             if now > stop:
                 return

@@ -181,9 +181,10 @@ class Stream:
         self._expect = _ACKS[sent & 0xFFFF]
         self.deadline = now + self.pace.wait
         offset = (acked - self._base) * self._step
+        view = self._view[offset : offset + self._span]
         send = self._send
         try:
-            send(self._view[offset : offset + self._span])
+            send(view)
         except OSError as error:
             self._refused(error)
         return False

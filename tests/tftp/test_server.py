@@ -6,12 +6,14 @@ import socket
 from pathlib import Path
 
 import pytest
+from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 
 from pxed.errors import HostProblem
 from pxed.tftp import Limits, TftpService
-from pxed.tftp.hub import BATCH, ROUNDS, Hub
+from pxed.tftp.hub import BATCH, Hub
 from pxed.tftp.server import DATAGRAMS
+from pxed.tftp.stream import NEVER
 from tests.tftp.appliance import Appliance, ack, content, data, error, error_of, oack, rrq
 
 
@@ -107,8 +109,46 @@ def test_one_turn_looks_at_a_bounded_number_of_datagrams(root: Path) -> None:
         assert appliance.service.counters()["short"] == DATAGRAMS
 
 
-def test_one_turn_of_the_hub_serves_a_bounded_number_of_acks() -> None:
-    assert BATCH * ROUNDS <= 256
+class Slow:
+    """An entry of the hub whose every datagram costs `seconds` of the clock."""
+
+    deadline = NEVER
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self.clock, self.seconds, self.read = clock, seconds, 0
+        self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+    def readable(self, _now: float) -> bool:
+        self.ours.recv(16)
+        self.read += 1
+        self.clock.advance(self.seconds)
+        return False
+
+    def catch_up(self, _now: float) -> None:
+        raise AssertionError("nothing unusual was read")
+
+    def expire(self, _now: float) -> None:
+        raise AssertionError("no deadline was set")
+
+
+@pytest.mark.parametrize(("seconds", "served"), [(0.0001, BATCH), (0.0, 3 * BATCH)])
+def test_a_turn_of_the_hub_ends_with_its_two_milliseconds_and_the_next_goes_on(seconds: float, served: int) -> None:
+    clock = MemoryReactorClock()
+    hub = Hub(reactor=clock, seconds=clock.seconds, broken=lambda fd: None)
+    entries = [Slow(clock, seconds) for _ in range(3 * BATCH)]
+    for entry in entries:
+        hub.add(entry.ours.fileno(), entry)
+        entry.theirs.send(b"x")
+    hub.doRead()
+    assert sum(entry.read for entry in entries) == served
+    for _ in range(2):
+        hub.doRead()
+    assert [entry.read for entry in entries] == [1] * len(entries)
+    for entry in entries:
+        hub.remove(entry.ours.fileno())
+        entry.ours.close()
+        entry.theirs.close()
+    hub.close()
 
 
 def test_our_own_fault_in_one_transfer_ends_that_one_only(root: Path) -> None:

@@ -16,6 +16,7 @@ from twisted.web.error import UnsupportedMethod
 from pxed.errors import Conflict, InvalidRequest, NotFound, PxedError, StorageUnavailable
 from pxed.repo.fetch import UpstreamFailed
 from pxed.web.channel import BODY, IDLE, Channel
+from pxed.web.turns import Turns
 
 log = Logger()
 
@@ -171,7 +172,10 @@ class NotHere(Plain):
 
 
 class Site(server.Site):
-    """Our channel and request, an access log through twisted.logger, a ceiling for connections. `on_stop`: when the port is closed."""
+    """Our channel and request, an access log through twisted.logger, a ceiling for connections. `on_stop`: when the port is closed.
+
+    `turns` is the queue of those who send files.
+    """
 
     max_connections = 4000
 
@@ -179,6 +183,7 @@ class Site(server.Site):
         self._on_stop = on_stop
         super().__init__(root, requestFactory=Request, parsePOSTFormSubmission=False, reactor=reactor, timeout=IDLE)
         self.connections = 0
+        self.turns = Turns()
 
     def protocol(self) -> Channel:  # type: ignore[override]
         return Channel()

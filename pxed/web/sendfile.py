@@ -1,10 +1,11 @@
 """Sends a stretch of an open file as a response body: by sendfile(2) under the transport where that is possible, else by copying.
 
 How the first works. HTTPChannel gets us as a push producer, the headers go through the transport's own buffer, then `doWrite` of this one
-transport is ours until the last byte: the reactor calls it whenever the socket takes more. It uses three private names of
-`twisted.internet.abstract.FileDescriptor`; `can_sendfile` looks for them, so that a Twisted without them only makes us slower.
-The reactor never waits for the disk: before a chunk of the file is sent, a byte at either end is read with RWF_NOWAIT; if a page is not
-in memory, sending pauses while a thread reads ahead (a file system without RWF_NOWAIT, such as tmpfs, counts as memory).
+transport is ours until the last byte: when the socket takes more, the connection queues for its turns (`pxed.web.turns`) until it is full.
+It uses three private names of `twisted.internet.abstract.FileDescriptor`; `can_sendfile` looks for them, so that a Twisted without them
+only makes us slower. The reactor never waits for the disk: before a chunk of the file is sent, its last byte (and the file's first) is read
+with RWF_NOWAIT; if a page is not in memory, sending pauses while a thread reads ahead (a file system without RWF_NOWAIT, such as tmpfs,
+counts as memory).
 
 Rules: whoever calls `send` gives the descriptor away; it is closed exactly once, after the last thread that uses it. Content-Length is
 promised before, so a file that turns out shorter aborts the connection. Nobody who takes no byte for `STALL` seconds keeps a descriptor.
@@ -14,7 +15,9 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet import error, main, tcp
@@ -25,9 +28,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pxed.repo.disk import Disk
+from pxed.web.turns import Turns
 
 CHUNK = 2 << 20
-"""Bytes per turn of the reactor: what one client may take before the others get theirs (nginx's sendfile_max_chunk is the same)."""
+"""Bytes per turn: what one client may take before the others get theirs (nginx's sendfile_max_chunk is the same)."""
 WINDOW = 8 << 20
 """Bytes asked of the disk ahead of the socket."""
 COPY = 1 << 18
@@ -66,7 +70,7 @@ async def send(request: Any, fd: int, start: int, length: int, *, disk: Disk, cl
     body = Body(request, fd, start, length, disk=disk, clock=clock)
     try:
         if can_sendfile(transport):
-            await _BySendfile(body, transport).run()
+            await _BySendfile(body, transport, request.channel.site.turns).run()
         if body.left:
             await body.copy()
         return length
@@ -197,60 +201,84 @@ class Body:
 class _BySendfile:
     """Owns the transport's `doWrite` until the last byte, the client's end, or a file system that can't."""
 
-    def __init__(self, body: Body, transport: Any) -> None:
+    def __init__(self, body: Body, transport: Any, turns: Turns) -> None:
         self._body = body
         self._transport = transport
+        self._turns = turns
         self._hook = self._do_write
         self._done: Deferred[None] = Deferred()
+        self._known = -1
         self._warm_until = body.offset
-        self._reading = False
+        self._lost: Exception | None = None
         body.on_gone = self._end
 
     async def run(self) -> None:
         """Returns when all is sent, or early (`body.left` > 0) if sendfile can't read this file. ConnectionLost as `send`."""
+        self._cork(True)
         self._body.request.write(b"")
         self._transport.doWrite = self._hook
         self._transport.startWriting()
         await self._done
 
+    def _cork(self, on: bool) -> None:
+        """TCP_CORK (tcp(7)): the kernel fills its segments across calls; that is a third of what a transfer costs."""
+        with suppress(OSError):  # the client is gone: the next write says so
+            self._transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, on)
+
     def _do_write(self) -> Any:
         """What the reactor calls when the socket takes data: None to go on, a connection error to end."""
-        transport, body = self._transport, self._body
+        transport = self._transport
+        if self._lost is not None:
+            return self._lost
         if transport.dataBuffer or transport._tempDataBuffer:
             result = type(transport).doWrite(transport)
             if result is not None or transport.dataBuffer or transport._tempDataBuffer:
                 return result
-            transport.startWriting()
-        if self._reading or not self._warm():
-            transport.stopWriting()
-            return None
+        transport.stopWriting()
+        self._turns.add(self._turn, transport.reactor)
+        return None
+
+    def _turn(self) -> bool:
+        """Send one chunk. True: the socket took all of it, another one may follow at once."""
+        body = self._body
+        if self._done.called or not self._warm():
+            return False
+        asked = min(self._warm_until - body.offset, body.left)
         try:
-            sent = os.sendfile(transport.fileno(), body.fd, body.offset, min(self._warm_until - body.offset, body.left))
+            sent = os.sendfile(self._transport.fileno(), body.fd, body.offset, asked)
         except BlockingIOError:
-            return None
+            self._transport.startWriting()
+            return False
         except OSError as e:
-            if e.errno not in _NO_SENDFILE:
-                return main.CONNECTION_LOST
-            self._end()
-            return None
+            if e.errno in _NO_SENDFILE:
+                self._end()
+            else:
+                self._lost = main.CONNECTION_LOST
+                self._transport.startWriting()  # the reactor comes to `_do_write`, and ends the connection
+            return False
         body.took(sent)
         body.request.sentLength += sent
         if not sent:
             body.abort("the file is shorter than promised")
         elif not body.left:
             self._end()
-        return None
+        elif sent == asked:
+            return True
+        else:
+            self._transport.startWriting()
+        return False
 
     def _warm(self) -> bool:
+        """Whether the next bytes are in memory; if not, a thread reads them and then queues for the next turn."""
         body = self._body
         if body.offset < self._warm_until:
             return True
         step = min(CHUNK, body.left)
-        if not (_in_memory(body.fd, body.offset) and _in_memory(body.fd, body.offset + step - 1)):
-            self._reading = True
+        last = body.offset + step - 1
+        if not (_in_memory(body.fd, last) and (body.offset == self._known or _in_memory(body.fd, body.offset))):
             Deferred.fromCoroutine(self._read_ahead(step)).addErrback(lambda f: log.failure("Reading ahead failed", f))
             return False
-        self._warm_until = body.offset + step
+        self._known = self._warm_until = last + 1
         return True
 
     async def _read_ahead(self, step: int) -> None:
@@ -260,10 +288,9 @@ class _BySendfile:
             await body.read(_warm_up, start, step, body.left)
         except OSError as e:
             body.abort(f"the disk failed: {e.strerror}")
-        self._reading = False
-        self._warm_until = start + step
+        self._known = self._warm_until = start + step
         if not self._done.called:
-            self._transport.startWriting()
+            self._turns.add(self._turn, self._transport.reactor)
 
     def _end(self, failure: Failure | None = None) -> None:
         if self._done.called:
@@ -273,6 +300,7 @@ class _BySendfile:
         if failure is not None:
             self._done.errback(failure)
             return
+        self._cork(False)
         self._transport.stopWriting()
         self._done.callback(None)
 

@@ -30,8 +30,10 @@ from zope.interface import implementer
 from pxed.repo.disk import Disk
 from pxed.web.turns import Turns
 
-CHUNK = 2 << 20
-"""Bytes per turn: what one client may take before the others get theirs (nginx's sendfile_max_chunk is the same)."""
+CHUNK = 8 << 20
+"""Bytes per turn at most; what the socket's buffer takes (4 MiB by default) is the usual end of one."""
+COLD = 2 << 20
+"""Bytes that are waited for when they are not in memory."""
 WINDOW = 8 << 20
 """Bytes asked of the disk ahead of the socket."""
 COPY = 1 << 18
@@ -276,7 +278,7 @@ class _BySendfile:
         step = min(CHUNK, body.left)
         last = body.offset + step - 1
         if not (_in_memory(body.fd, last) and (body.offset == self._known or _in_memory(body.fd, body.offset))):
-            Deferred.fromCoroutine(self._read_ahead(step)).addErrback(lambda f: log.failure("Reading ahead failed", f))
+            Deferred.fromCoroutine(self._read_ahead(min(step, COLD))).addErrback(lambda f: log.failure("Reading ahead failed", f))
             return False
         self._known = self._warm_until = last + 1
         return True

@@ -1,0 +1,60 @@
+"""Who sends files next: everybody in turn, for a bounded time, whatever one of them does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
+
+from pxed.web.turns import SLICE, Turns
+
+
+def turn(name: str, done: list[str], times: int, cost: Callable[[], None] = lambda: None) -> Callable[[], bool]:
+    def once() -> bool:
+        done.append(name)
+        cost()
+        return done.count(name) < times
+
+    return once
+
+
+def test_each_has_one_chunk_in_turn_and_nothing_happens_before_the_reactor_comes() -> None:
+    clock, done = Clock(), list[str]()
+    turns = Turns(clock.seconds)
+    for name in "abc":
+        turns.add(turn(name, done, 2), clock)
+    assert done == []
+    clock.advance(0)
+    assert "".join(done) == "abcabc"
+    assert not clock.getDelayedCalls()
+
+
+def test_the_reactor_has_its_turn_after_a_slice() -> None:
+    clock, done, time = Clock(), list[str](), [0.0]
+
+    def cost() -> None:
+        time[0] += SLICE / 2
+
+    turns = Turns(lambda: time[0])
+    for name in "abc":
+        turns.add(turn(name, done, 2, cost), clock)
+    clock.advance(0)
+    assert "".join(done) == "ab"
+    clock.advance(0)
+    assert "".join(done) == "abca"
+
+
+def test_a_turn_that_raises_is_logged_and_the_others_go_on() -> None:
+    clock, done, told = Clock(), list[str](), list[str]()
+    turns = Turns(clock.seconds)
+    observer = lambda event: told.append(event["log_format"])  # noqa: E731
+    globalLogPublisher.addObserver(observer)
+    try:
+        turns.add(lambda: bool(1 / 0), clock)
+        turns.add(turn("b", done, 1), clock)
+        clock.advance(0)
+    finally:
+        globalLogPublisher.removeObserver(observer)
+    assert done == ["b"]
+    assert told == ["A turn of a file's transfer failed"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
+from twisted.logger import ILogObserver, globalLogPublisher
+from zope.interface import implementer
 
 from pxed.web.turns import SLICE, Turns
 
@@ -59,7 +61,11 @@ def test_the_reactor_has_its_turn_after_a_slice() -> None:
 def test_a_turn_that_raises_is_logged_and_the_others_go_on() -> None:
     clock, done, told = Clock(), list[str](), list[str]()
     turns = Turns(clock.seconds)
-    observer = lambda event: told.append(event["log_format"])  # noqa: E731
+
+    @implementer(ILogObserver)
+    def observer(event: Any) -> None:
+        told.append(event["log_format"])
+
     globalLogPublisher.addObserver(observer)
     try:
         turns.add(lambda: bool(1 / 0), clock)

@@ -9,11 +9,15 @@ time. The peers take turns in every round; the last lines are medians and ratios
 from __future__ import annotations
 
 import argparse
+import json
 import sqlite3
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +69,8 @@ async def measure(write: Write, operations: int, width: int) -> float:
     return operations / (time.perf_counter() - start)
 
 
-async def main(directory: Path, rounds: int, operations: int) -> None:
+async def main(directory: Path, rounds: int, operations: int) -> dict[str, Any]:
+    """Operations per second, all rounds: "name, waiting" > list."""
     path = directory / "bench.db"
     store = Store(f"sqlite:///{path}", reactor=reactor)
     await store.open()
@@ -96,7 +101,34 @@ async def main(directory: Path, rounds: int, operations: int) -> None:
         for name in ("pxed", *pools):
             median = statistics.median(results[name, width])
             print(f"{name:<20}{width:>8}{median:>10.0f}{ours / median:>11.1f}x")
-    print(f"{done} operations of pxed took {commits} commits")
+    print(f"{done} operations of pxed took {commits} commits", flush=True)
+    return {f"{name}, {width}": rates for (name, width), rates in results.items()}
+
+
+GOALS = {1: 1.0, 64: 4.0}
+"""Operations that wait > at least so many times adbapi's rate."""
+
+
+def rows(only: str | None = None) -> list[dict[str, str]]:
+    """The table's rows (see `benchmarks.__main__`). In a process of its own: a reactor runs once."""
+    if only is not None and not "store".startswith(only) and not only.startswith("store"):
+        return []
+    done = subprocess.run([sys.executable, "-m", "benchmarks.store", "--json"], stdout=subprocess.PIPE, text=True, timeout=900, check=True)
+    rates = json.loads(done.stdout.splitlines()[-1])
+    return [row for row in map(partial(_row, rates), GOALS) if only is None or row["name"].startswith(only)]
+
+
+def _row(rates: dict[str, list[float]], width: int) -> dict[str, str]:
+    mine, peer = rates[f"pxed, {width}"], rates[f"adbapi, 5 threads, {width}"]
+    ratio = statistics.median(a / b for a, b in zip(mine, peer, strict=True))
+    return {
+        "name": f"store, {width} waiting, ops/s",
+        "ours": f"{statistics.median(mine):.0f}",
+        "peer": f"adbapi {statistics.median(peer):.0f}",
+        "ratio": f"{ratio:.2f}",
+        "goal": f">= {GOALS[width]:.1f}",
+        "verdict": "holds" if ratio >= GOALS[width] else "short",
+    }
 
 
 def run() -> None:
@@ -104,9 +136,12 @@ def run() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--operations", type=int, default=2000)
     parser.add_argument("--directory", type=Path, default=None, help="where the database is written: the disk that is measured")
+    parser.add_argument("--json", action="store_true", help="the last line is every round's figures")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.directory) as directory:
         ended = Deferred.fromCoroutine(main(Path(directory), given.rounds, given.operations))
+        if given.json:
+            ended.addCallback(lambda rates: print(json.dumps(rates)))
         ended.addErrback(lambda failure: print(failure.getTraceback()))
         ended.addBoth(lambda _: reactor.callLater(0, reactor.stop))
         reactor.run()

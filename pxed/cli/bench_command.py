@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import struct
 from fcntl import ioctl
+from ipaddress import IPv4Network
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +30,38 @@ MOST_NODES = 20_000
 @click.option("--nodes", "-n", type=click.IntRange(1, MOST_NODES), default=100, show_default=True, help="Machines that boot.")
 @click.option("--at-once", type=click.IntRange(1, 2000), default=100, show_default=True, help="How many boot at the same time.")
 @click.option("--seconds", type=click.FloatRange(1, 600), default=60.0, show_default=True, help="Give up after this time.")
+@click.option(
+    "--addresses", metavar="NETWORK", help="Let the nodes use the addresses of NETWORK, 10.0.8.0/24 say, in turn; routed to this host."
+)
 @click.option("--elsewhere", is_flag=True, help="The appliance is another host (its network sees the storm).")
 @click.option("--i-run-that-network", is_flag=True, help="Said twice on purpose: both switches are needed for a target outside this host.")
 @json_option
-def bench(interface: str, nodes: int, at_once: int, seconds: float, elsewhere: bool, i_run_that_network: bool, as_json: bool) -> None:
+def bench(
+    interface: str,
+    nodes: int,
+    at_once: int,
+    seconds: float,
+    addresses: str | None,
+    elsewhere: bool,
+    i_run_that_network: bool,
+    as_json: bool,
+) -> None:
     """Boot many machines that don't exist, and see how long they take.
 
     Each fake node does what UEFI firmware and iPXE do: DISCOVER, the PXE service on 4011, its boot program by TFTP, DISCOVER as iPXE, the
     boot profile, and the initial RAM disk that the profile names. Their MAC addresses are 02:70:78:00:00:00 and up: nodes that nobody
     armed get no offer, so arm them first (with a test install each); nothing is ever written to a disk.
 
+    Downloads are told apart by address: give the nodes a network of their own, free addresses of the appliance's segment, with
+    --addresses, after `ip route add local NETWORK dev IF`. Without it they share this host's address, and an appliance that finds one
+    machine downloading again and again (pxed's guard against boot loops, limits for one client) refuses some.
+
     Every packet goes to a network namespace or loopback of this host unless you say --elsewhere and --i-run-that-network.
 
     \b
     Examples:
       pxed bench -i lab0 --nodes 200
-      pxed bench -i lab0 --nodes 1000 --at-once 200 --json
+      pxed bench -i lab0 --nodes 1000 --at-once 200 --addresses 10.0.8.0/24 --json
     """
     if elsewhere != i_run_that_network:
         raise InvalidRequest("a storm outside this host needs both --elsewhere and --i-run-that-network", field="--elsewhere")
@@ -52,7 +70,8 @@ def bench(interface: str, nodes: int, at_once: int, seconds: float, elsewhere: b
             f"{interface} leads to a network outside this host, whose machines would see {nodes} fake ones",
             "Use a veth, bridge, dummy or loopback interface; or say --elsewhere --i-run-that-network if that network is yours",
         )
-    storm = Storm(interface, _address(interface), nodes=nodes, at_once=at_once, node_seconds=min(30.0, seconds), total_seconds=seconds)
+    own = [_address(interface)] if addresses is None else _usable(addresses)
+    storm = Storm(interface, own, nodes=nodes, at_once=at_once, node_seconds=min(30.0, seconds), total_seconds=seconds)
     if as_json:
         summary = storm.run()
         print_json(_tree(summary))
@@ -73,6 +92,20 @@ def _virtual(interface: str) -> bool:
         raise HostProblem(f"there is no interface {interface} here", "`ip -br link` lists them")
     below = [link.name.removeprefix("lower_") for link in place.glob("lower_*")]
     return "/virtual/" in str(place.resolve()) and all(_virtual(name) for name in below)
+
+
+def _usable(network: str) -> list[str]:
+    """The hosts' addresses of `network`, at most 4096, if this host may send from them. InvalidRequest, HostProblem."""
+    try:
+        hosts = [str(host) for host in islice(IPv4Network(network).hosts(), 4096)]
+    except ValueError as e:
+        raise InvalidRequest(f"{network!r} is no network: {e}", field="--addresses", expected="like 10.0.8.0/24") from e
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind((hosts[0], 0))
+        except OSError as e:
+            raise HostProblem(f"this host can't send from {hosts[0]}: {e.strerror}", f"`ip route add local {network} dev IF`") from e
+    return hosts
 
 
 def _address(interface: str) -> str:

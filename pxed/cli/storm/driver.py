@@ -1,6 +1,7 @@
 """The storm's loop: at most `at_once` fake nodes under way, one epoll, bounded by a deadline for each node and for the whole.
 
-The nodes share this host's address on `interface` (as ciaddr and as source), each has its own MAC address 02:70:78:xx:xx:xx.
+Each node has its own MAC address 02:70:78:xx:xx:xx; they take `addresses` in turn (as ciaddr and as source). An appliance tells nodes apart
+by address when they download, so with fewer addresses than nodes under way their downloads are taken for those of one node.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import select
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pxed.cli.storm import packets
@@ -39,8 +40,10 @@ class Summary:
 class Storm:
     """One run. HostProblem when this host can't send (not root, no such interface, port 68 taken)."""
 
-    def __init__(self, interface: str, own_address: str, *, nodes: int, at_once: int, node_seconds: float, total_seconds: float) -> None:
-        self.own_address = own_address
+    def __init__(
+        self, interface: str, addresses: Sequence[str], *, nodes: int, at_once: int, node_seconds: float, total_seconds: float
+    ) -> None:
+        self._addresses = addresses
         self.now = time.monotonic()
         self._interface = interface
         self._total, self._at_once = nodes, at_once
@@ -71,6 +74,9 @@ class Storm:
         return sock
 
     # ---- what nodes call ------------------------------------------------------------------------------------------------------
+    def address_of(self, index: int) -> str:
+        return self._addresses[index % len(self._addresses)]
+
     def broadcast(self, data: bytes) -> None:
         self._send(data, "255.255.255.255", 67)
 

@@ -25,9 +25,9 @@ _SET = re.compile(r"^\s*set\s+(\S+)\s+(\S+)", re.MULTILINE)
 class Wire(Protocol):
     """What the driver lends to its nodes."""
 
-    own_address: str
     now: float
 
+    def address_of(self, index: int) -> str: ...
     def broadcast(self, data: bytes) -> None: ...
     def to_pxe(self, data: bytes, server: str) -> None: ...
     def watch(self, sock: socket.socket, node: Node) -> None: ...
@@ -46,6 +46,7 @@ class Node:
         "_tftp_server",
         "_tries",
         "_wait",
+        "address",
         "deadline",
         "failed",
         "mac",
@@ -58,6 +59,7 @@ class Node:
 
     def __init__(self, index: int, wire: Wire, deadline: float) -> None:
         self.mac = b"\x02\x70\x78" + index.to_bytes(3, "big")
+        self.address = wire.address_of(index)
         self.xid = 0x50580000 + index * 8
         self.wire = wire
         self.deadline = deadline
@@ -84,7 +86,7 @@ class Node:
     def _ask_pxe(self, server: str) -> None:
         self._send_again(_DHCP_RETRY[min(self._tries, 3)])
         self._body = server.encode()
-        self.wire.to_pxe(packets.boot_request(self.xid + 1, self.mac, self.wire.own_address), server)
+        self.wire.to_pxe(packets.boot_request(self.xid + 1, self.mac, self.address), server)
 
     def _send_again(self, after: float) -> None:
         self._tries += 1
@@ -107,7 +109,7 @@ class Node:
     # ---- TFTP, lock-step (RFC 1350) -----------------------------------------------------------------------------------------
     def _open_tftp(self, server: str, name: str) -> None:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        sock.bind((self.wire.own_address, 0))
+        sock.bind((self.address, 0))
         self._sock, self._left, self._tftp_server = sock, 0, server
         self._body = packets.read_request(name, _BLKSIZE)
         sock.sendto(self._body, (server, 69))
@@ -151,7 +153,7 @@ class Node:
     def _open_http(self, url: str) -> None:
         parts = urlsplit(url)
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        sock.bind((self.wire.own_address, 0))
+        sock.bind((self.address, 0))
         self._sock, self._left = sock, -1
         path = parts.path + (f"?{parts.query}" if parts.query else "")
         self._body = f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\nUser-Agent: pxed-bench\r\n\r\n".encode()

@@ -9,9 +9,8 @@ SAY = @printf '\n\033[1m== %s\033[0m\n'
 
 help:
 	@echo 'make demo [FIRMWARE=bios|uefi|uefi-http]  install Debian onto a virtual machine through pxed, from nothing'
-	@echo 'make test                                 linters, types, all tests, real firmware up to the installer'
+	@echo 'make test                                 linters, types, all tests; one full install and the boots of the other firmwares'
 	@echo 'make unit                                 the quick tests (seconds)'
-	@echo 'make lab-quick                            one full install, pxed killed meanwhile, beside the boots of the other firmwares'
 	@echo 'make test-lab                             real firmware: all three to the installer, both full installs'
 	@echo 'make bench [ONLY=name]                    benchmarks beside their peers'
 
@@ -31,7 +30,7 @@ venv: $(VENV)/.stamp
 $(VENV)/.stamp: setup.py pyproject.toml
 	$(SAY) 'Python environment (.venv)'
 	@[ -x $(PY) ] || python3 -m venv $(VENV)
-	@$(PY) -m pip install -q --disable-pip-version-check -e '.[test]'
+	@$(PY) -m pip install -qq --disable-pip-version-check -e '.[test]'
 	@$(PY) -c 'from twisted.plugin import IPlugin, getPlugins; list(getPlugins(IPlugin))'
 	@touch $@
 
@@ -62,7 +61,8 @@ slow: setup .stamp-apt-test
 	$(SAY) 'Slow tests (fuzzing, foreign clients and servers)'
 	@$(PY) -m pytest -m 'slow and not lab'
 
-test: setup .stamp-apt-test lint types layers deps unit slow lab-boots
+test: setup .stamp-apt-test lab-assets
+	@tests/run-all $(PY)
 	$(SAY) 'All of make test passed'
 
 bench: setup .stamp-apt-test

@@ -43,7 +43,7 @@ class Appliance:
         self._child = Child("pxed", self._argv(words), namespace=self._network.appliance, log=self.log, cwd=ROOT, env=_environment())
         self.starts += 1
         try:
-            eventually("pxed's API", lambda: self._answers(), within=60.0)
+            eventually("pxed's API", lambda: self._answers(), within=120.0)
         except TimeoutError as error:
             raise LabProblem(f"pxed does not answer; it said:\n{self._child.tail(10)}") from error
 

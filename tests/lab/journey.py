@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 from tests.lab.appliance import Appliance, Refused
 from tests.lab.machine import Machine
-from tests.lab.process import tail
+from tests.lab.process import patience, tail
 
 Event = dict[str, Any]
 WAITS = "it waits for somebody at its console"
@@ -136,8 +135,3 @@ class Journey:
             return str(self._appliance.node(self._machine.mac)["verdict"])
         except (OSError, http.client.HTTPException, Refused) as error:
             return f"pxed has no verdict ({type(error).__name__})"
-
-
-def patience() -> float:
-    """Factor on all the lab's waiting, for slow hosts: $PXED_LAB_PATIENCE."""
-    return float(os.environ.get("PXED_LAB_PATIENCE") or 1.0)

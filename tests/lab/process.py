@@ -104,8 +104,14 @@ def alive(pid: int) -> bool:
     return True
 
 
+def patience() -> float:
+    """Factor on all the lab's waiting, for slow hosts: $PXED_LAB_PATIENCE."""
+    return float(os.environ.get("PXED_LAB_PATIENCE") or 1.0)
+
+
 def eventually(what: str, probe: Callable[[], T | None], *, within: float, every: float = 0.2) -> T:
-    """Ask `probe` until its answer is true, and return that. TimeoutError naming `what` after `within` s."""
+    """Ask `probe` until its answer is true, and return that. TimeoutError naming `what` after `within` s (times `patience`)."""
+    within *= patience()
     deadline = time.monotonic() + within
     while True:
         answer = probe()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from twisted.internet.defer import Deferred
 
 from pxed.tftp import Limits
 from tests.tftp.appliance import Appliance, Client, ack, content, data, error, error_of, oack, rrq
+
+UDP_SEGMENT = 103
 
 
 @pytest.fixture
@@ -280,6 +283,18 @@ def test_windows_of_every_width_arrive_whole(root: Path, blksize: int, window: i
     """16 000 * 64 is more than one UDP_SEGMENT call carries."""
     with Appliance(root) as appliance:
         assert appliance.client().fetch("image", ("blksize", blksize), ("windowsize", window)) == content(300_000)
+
+
+@pytest.mark.parametrize(
+    ("options", "cut"), [({"windowsize": 4}, 1472), ({"windowsize": 1}, 0), ({}, 0), ({"windowsize": 4, "blksize": 128}, 0)]
+)
+def test_the_kernel_cuts_windows_into_packets_and_nothing_else(root: Path, options: dict[str, int], cut: int) -> None:
+    """UDP_SEGMENT of the transfer's socket: the packet's size; 0 is off. Blocks smaller than an OACK or an ERROR never use it."""
+    with Appliance(root) as appliance:
+        client = appliance.client()
+        client.ask(rrq("image", *{"blksize": 1468, **options}.items()))
+        transfer = next(iter(appliance.service._clients))
+        assert transfer._listener.getsockopt(socket.IPPROTO_UDP, UDP_SEGMENT) == cut
 
 
 # the rest of the room, from outside

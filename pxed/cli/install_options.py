@@ -17,7 +17,7 @@ from pxed.errors import InvalidRequest
 Read = Callable[[str], str]
 """File name (``-`` = standard input) > its text; raises InvalidRequest itself."""
 
-_SECRET = re.compile(r"pass(?!ive)|secret|private|credential|product_?key|token", re.IGNORECASE)
+_SECRET = re.compile(r"pass(?!ive)|secret|private|credential|product_?key|activation_?key|token", re.IGNORECASE)
 _MAX_INDEX = 1000
 
 

@@ -18,6 +18,7 @@ from pxed.oses import options as common
 from pxed.oses.debian import DEBIAN
 from pxed.oses.family import Family, InstallView, NodeView, Release, Resources, Urls
 from pxed.oses.features import refusals
+from pxed.oses.redhat import FAMILIES as REDHAT
 from pxed.oses.render import Renderer, TemplateProblem, kind_of
 from pxed.oses.reports import Report, by_bytes
 from pxed.oses.strict import parse
@@ -26,7 +27,7 @@ from pxed.workflow.recipe import RecipeBook
 
 __all__ = ["FAMILIES", "LOCALBOOT", "Catalog", "Prepared", "Release", "Rendered", "Resources", "Urls"]
 
-FAMILIES: tuple[Family, ...] = (DEBIAN,)
+FAMILIES: tuple[Family, ...] = (DEBIAN, *REDHAT)
 LOCALBOOT = ("auto", "exit1", "exit0", "sanboot", "grub", "poweroff")
 """How a node may leave iPXE for its own disk (`Node.localboot`); ``auto``: ``exit 1`` on UEFI, `sanboot` on BIOS.
 
@@ -114,7 +115,9 @@ class Catalog:
         An install that GRUB cannot start gets a script that says so, tells pxed and leaves for the disk.
         """
         context = {**self._context(install, node, urls), "mac": hex_hyphen(mac)}
-        if "boot" in context:
+        if "boot" in context and context["boot"].bios_only:
+            context["failure"] = f"{context['title']} starts from BIOS only, and this is UEFI firmware"
+        elif "boot" in context:
             try:
                 return self._render("boot/linux.grub.j2", context)
             except TemplateProblem as problem:

@@ -1,14 +1,16 @@
 """Options > kickstart commands, in the words of each generation of anaconda. Pure.
 
-A command is one line of text whose words are quoted as anaconda splits them (`escape.kickstart`). What changed between the generations is in
-`Syntax` and nowhere else. Sources: pykickstart's commands of RHEL6 to RHEL10 and Fedora, anaconda's kickstart documentation.
+A command is one line of text whose words are quoted as anaconda splits them (`escape.kickstart`). `Syntax` says which generation is meant.
+Sources: pykickstart's commands of RHEL6 to RHEL10 and Fedora, anaconda's kickstart documentation.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
+from typing import TypeVar
 
 from pxed.oses.disk import Partition
 from pxed.oses.escape import kickstart as word
@@ -17,6 +19,7 @@ from pxed.oses.network import Ipv4, Ipv6, NetworkDevice
 
 BOOT_MB = 1074
 VOLUME_GROUP = "system"
+_PLAIN = re.compile(r"[A-Za-z0-9._:/,@=+-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,12 @@ def command(*words: str) -> str:
 def _quoted(text: str) -> str:
     name, equals, value = text.partition("=")
     if equals and name.startswith("--"):
-        return f"{name}={word(value)}"
-    return text if text.replace("-", "").replace("_", "").isalnum() else word(text)
+        return f"{name}={_needed(value)}"
+    return _needed(text)
+
+
+def _needed(value: str) -> str:
+    return value if _PLAIN.fullmatch(value) else word(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,7 @@ class Network:
         last = {device.device: device for device in devices}
         found = [line for device in last.values() for line in self._device(device)] + [line for bond in bonds for line in self._bond(bond)]
         if not found:
-            return [command("network", *self._first(), *self._dhcp(installer), *self._shared())]
+            return [command("network", *self._first(), *self._at(installer), *self._shared())]
         return [command("network", *self._first(), *found[0]), *(command("network", *words) for words in found[1:])]
 
     def _first(self) -> list[str]:
@@ -81,32 +88,37 @@ class Network:
         ]
 
     @staticmethod
-    def _dhcp(device: str) -> list[str]:
-        return ["--bootproto=dhcp", f"--device={device}"]
+    def _at(device: str, four: Ipv4 | None = None) -> list[str]:
+        return [f"--bootproto={'static' if four else 'dhcp'}", f"--device={device}"]
 
     def _device(self, device: NetworkDevice) -> Iterator[list[str]]:
-        four, six = (address if address and not address.vlanIds else None for address in (device.ipv4, device.ipv6))
+        four = device.ipv4 if device.ipv4 and not device.ipv4.vlanIds else None
+        six = device.ipv6 if device.ipv6 and not device.ipv6.vlanIds else None
         if four or six or device.asks_dhcp4 or device.dhcp6:
-            yield [*self._dhcp(device.device), *self._addresses(four, six, dhcp4=device.asks_dhcp4, dhcp6=device.dhcp6), *self._shared()]
+            yield [
+                *self._at(device.device, four),
+                *self._addresses(four, six, dhcp4=device.asks_dhcp4, dhcp6=device.dhcp6),
+                *self._shared(),
+            ]
         for vlan in sorted({vlan for address in (device.ipv4, device.ipv6) if address for vlan in address.vlanIds}):
-            yield self._vlan(device.device, vlan, *(_on(address, vlan) for address in (device.ipv4, device.ipv6)))
+            yield self._vlan(device.device, vlan, _on(device.ipv4, vlan), _on(device.ipv6, vlan))
 
     def _bond(self, bond: Bond) -> Iterator[list[str]]:
         options = ",".join(f"{name}={value}" for name, value in {"mode": bond.mode, **bond.options}.items())
         made = [f"--bondslaves={','.join(bond.nics)}", f"--bondopts={options}"]
         addresses = self._addresses(bond.ipv4, bond.ipv6, dhcp4=bond.asks_dhcp4, dhcp6=False)
-        yield [*self._dhcp(bond.name), *made, *addresses, *self._shared()]
+        yield [*self._at(bond.name, bond.ipv4), *made, *addresses, *self._shared()]
         for vlan in bond.vlans:
             yield self._vlan(bond.name, vlan.vlanid, vlan.ipv4, vlan.ipv6)
 
     def _vlan(self, parent: str, number: int, four: Ipv4 | None, six: Ipv6 | None) -> list[str]:
         dhcp = four is None and six is None
-        return [*self._dhcp(parent), f"--vlanid={number}", *self._addresses(four, six, dhcp4=dhcp, dhcp6=False), *self._shared()]
+        return [*self._at(parent, four), f"--vlanid={number}", *self._addresses(four, six, dhcp4=dhcp, dhcp6=False), *self._shared()]
 
     def _addresses(self, four: Ipv4 | None, six: Ipv6 | None, *, dhcp4: bool, dhcp6: bool) -> list[str]:
         words = []
         if four:
-            words += ["--bootproto=static", f"--ip={four.ipAddr}", f"--netmask={IPv4Network((0, four.prefixlen)).netmask}"]
+            words += [f"--ip={four.ipAddr}", f"--netmask={IPv4Network((0, four.prefixlen)).netmask}"]
             words += [f"--gateway={four.gateway}"] if four.gateway else []
         elif not dhcp4:
             words.append("--noipv4")
@@ -121,7 +133,10 @@ class Network:
         return [*words, *([f"--mtu={mtu}"] if mtu else [])]
 
 
-def _on[A: (Ipv4, Ipv6)](address: A | None, vlan: int) -> A | None:
+A = TypeVar("A", Ipv4, Ipv6)
+
+
+def _on(address: A | None, vlan: int) -> A | None:
     """`address` if it is one of VLAN `vlan`; only its first VLAN gets the gateway, since a second default route would be an error."""
     if address is None or vlan not in address.vlanIds:
         return None
@@ -136,13 +151,17 @@ def partitions(parts: Sequence[Partition], layout: str, syntax: Syntax) -> list[
     if not parts:
         if syntax.modern:
             return [command("autopart", f"--type={'lvm' if layout == 'lvm' else 'plain'}")]
-        return ["autopart"] if layout == "lvm" else ["part /boot --fstype=ext4 --size=500", "part swap --recommended", "part / --size=1024 --grow"]
+        return (
+            ["autopart"]
+            if layout == "lvm"
+            else ["part /boot --fstype=ext4 --size=500", "part swap --recommended", "part / --size=1024 --grow"]
+        )
     if layout != "lvm":
-        return [command("part", *_part(part, syntax)) for part in parts]
+        return [command("part", *_part(part)) for part in parts]
     boot = [part for part in parts if part.mountPoint.startswith("/boot")]
     if not any(part.mountPoint == "/boot" for part in boot):
         boot.insert(0, Partition.model_validate({"mountPoint": "/boot", "size": BOOT_MB}))
-    lines = [command("part", *_part(part, syntax)) for part in boot]
+    lines = [command("part", *_part(part)) for part in boot]
     lines += [command("part", "pv.01", "--size=1", "--grow"), command("volgroup", VOLUME_GROUP, "pv.01")]
     taken: set[str] = set()
     for part in parts:
@@ -151,7 +170,7 @@ def partitions(parts: Sequence[Partition], layout: str, syntax: Syntax) -> list[
     return lines
 
 
-def _part(part: Partition, syntax: Syntax) -> list[str]:
+def _part(part: Partition) -> list[str]:
     kind = "efi" if part.mountPoint == "/boot/efi" else part.fsType
     return [part.mountPoint, f"--fstype={kind}", *_size(part), *([f"--label={part.label}"] if part.label else [])]
 

@@ -30,6 +30,8 @@ class LinuxBoot:
     arguments: str
     boot_mac: str | None = None
     kept: str | None = None
+    bios_only: bool = False
+    """This kernel cannot be started by UEFI firmware; its boot script says so there instead of trying."""
 
     @property
     def initrd_names(self) -> tuple[str, ...]:

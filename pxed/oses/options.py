@@ -19,7 +19,7 @@ from pxed.oses.disk import Disk, Partition, check_partitions, disk_choice
 from pxed.oses.network import Interface, NetworkDevice, address
 from pxed.oses.strict import Strict, names
 
-SECRETS = frozenset({"rootPassword", "rootPasswordHash", "password", "passwordHash"})
+SECRETS = frozenset({"rootPassword", "rootPasswordHash", "password", "passwordHash", "activationKey"})
 """Option names, at any depth, that are never shown."""
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")

@@ -127,11 +127,20 @@ def test_a_udf_file_of_several_allocation_descriptors_is_one_stretch(tmp_path: P
 
 
 @needs("xorriso")
-def test_an_image_that_is_cut_off_is_refused_by_name(tmp_path: Path, tree: Path) -> None:
-    image = media.rock_ridge(tree, tmp_path / "m.iso")
-    os.truncate(image, read_index(image).files["Images/pxeboot/VMLinuz"][0][0] + 100)
-    with pytest.raises(UnreadableImage, match="cut off"):
+@pytest.mark.parametrize("behind", [1, 100, 69_000])
+def test_an_image_that_is_cut_off_in_its_last_file_is_refused_by_name(tmp_path: Path, behind: int) -> None:
+    image = media.rock_ridge(media.tree(tmp_path / "t", {"a": "first", "z/last": os.urandom(70_001)}), tmp_path / "m.iso")
+    os.truncate(image, read_index(image).files["z/last"][0][0] + behind)
+    with pytest.raises(UnreadableImage, match=r"cut off.*z/last"):
         read_index(image)
+
+
+@needs("xorriso")
+def test_an_image_without_the_padding_at_its_end_is_whole(tmp_path: Path) -> None:
+    image = media.rock_ridge(media.tree(tmp_path / "t", {"a": os.urandom(2048 * 3 - 1)}), tmp_path / "m.iso")
+    ((start, length),) = read_index(image).files["a"]
+    os.truncate(image, start + length + 1)
+    assert read_index(image).files["a"] == ((start, length),)
 
 
 def test_what_is_no_image_is_a_sentence(tmp_path: Path) -> None:

@@ -22,10 +22,11 @@ from pxed.store.database import lies_with_the_disk, unavailable
 
 @dataclass(slots=True)
 class Job:
-    """One operation and who waits for it. `outcome` counts once the batch has been committed: a value or a Failure."""
+    """One operation and who waits for it; nobody if `lazy`. `outcome` counts once the batch has been committed: a value or a Failure."""
 
     op: Callable[[Connection], Any]
     reads_only: bool = False
+    lazy: bool = False
     done: Deferred[Any] = field(default_factory=Deferred)
     outcome: Any = None
 

@@ -62,7 +62,7 @@ class LazyWriter:
                 stored.callback(None)
             return
         self._busy = True
-        self._store.write(batch.op).addBoth(self._written, batch, waiting)
+        self._store.write(batch.op, lazy=not waiting).addBoth(self._written, batch, waiting)
 
     def _written(self, result: Failure | None, batch: Batch, waiting: list[Deferred[None]]) -> None:
         self._busy = False

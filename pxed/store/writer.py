@@ -7,6 +7,7 @@ queue, so that everybody reads what was written before. A failure of the disk fa
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -24,6 +25,8 @@ from pxed.store.database import Database, unavailable
 T = TypeVar("T")
 
 LARGEST_BATCH = 512
+REST = 0.1
+"""Seconds after a commit in which another one is not begun for writes that nobody waits for."""
 MOST_WAITING = 50_000
 
 
@@ -44,6 +47,7 @@ class Store:
         self._closed: Deferred[None] = Deferred()
         self._waiting = 0
         self._accepting = False
+        self._rested_at = float("-inf")
         self.healthy = False
         self.problem = "the database is not open"
         self.commits = 0
@@ -60,10 +64,11 @@ class Store:
         self._accepting = self.healthy = True
         self.problem = ""
 
-    def write(self, op: Callable[[Connection], T]) -> Deferred[T]:
+    def write(self, op: Callable[[Connection], T], *, lazy: bool = False) -> Deferred[T]:
         """Run `op` in the writer's thread; fires with its result after COMMIT. Fails with what `op` raised (it alone is undone), or
-        StorageUnavailable (nothing happened). Cancelling the Deferred does not undo the write."""
-        return self._ask(Job(op))
+        StorageUnavailable (nothing happened). Cancelling the Deferred does not undo the write. `lazy`: it may rest for a moment, so that
+        a stream of events does not become a stream of commits."""
+        return self._ask(Job(op, lazy=lazy))
 
     def read(self, op: Callable[[Connection], T]) -> Deferred[T]:
         """As `write`, for an `op` that changes nothing. Sees every write asked before it."""
@@ -121,20 +126,23 @@ class Store:
         self._reactor.callFromThread(opened.callback, None)
         while (jobs := self._next()) is not None:
             problem = commit_or_fail(database, jobs)
+            self._rested_at = time.monotonic() + REST
             self._reactor.callFromThread(self._settle, jobs, problem)
         database.close()
         self._reactor.callFromThread(self._closed.callback, None)
 
     def _next(self) -> list[Job] | None:
-        """Block for the first job, take what else waits. None: the end."""
+        """Block for the first job, take what else waits; rest first if nobody waits for any of them. None: the end."""
         jobs: list[Job] = []
         job = self._queue.get()
+        lazy = True
         while job is not None:
             jobs.append(job)
+            lazy = lazy and job.lazy
             if len(jobs) == LARGEST_BATCH:
                 return jobs
             try:
-                job = self._queue.get_nowait()
+                job = self._queue.get(timeout=max(0.0, self._rested_at - time.monotonic()) if lazy else 0.0)
             except Empty:
                 return jobs
         if jobs:

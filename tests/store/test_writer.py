@@ -6,6 +6,7 @@ import contextlib
 import gc
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -253,3 +254,21 @@ def test_a_refused_deferred_that_nobody_looks_at_is_the_only_trace(store: Store,
     pump.until(store.read(keys))
     gc.collect()
     assert not Marker.alive
+
+
+def test_writes_that_nobody_waits_for_share_a_commit_and_one_that_somebody_waits_for_takes_them_along(store: Store, pump: Pump) -> None:
+    """Without a rest each of these would find the thread idle and be a commit of its own."""
+    pump.until(store.write(put("first")))
+    store._rested_at = time.monotonic() + 5
+    before = store.commits
+    lazy = [store.write(put(f"lazy{number}"), lazy=True) for number in range(5)]
+    time.sleep(0.05)  # the thread is real: it has the first of them by now
+    pump.until(store.write(put("urgent")))
+    pump.until(gatherResults(lazy))
+    assert store.commits == before + 1
+
+
+def test_a_write_that_nobody_waits_for_is_committed_all_the_same(store: Store, pump: Pump, path: Path) -> None:
+    pump.until(store.write(put("first")))
+    pump.until(store.write(put("lazy"), lazy=True))
+    assert stored(path) == ["first", "lazy"]

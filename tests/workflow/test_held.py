@@ -125,11 +125,11 @@ class NothingOfInstalls(MemoryStore):
         super().__init__(before.again()._database)
         self.refusing, self.refused = True, 0
 
-    def write(self, op: Callable[[Connection], T]) -> Deferred[T]:
+    def write(self, op: Callable[[Connection], T], *, lazy: bool = False) -> Deferred[T]:
         if self.refusing and isinstance(op, partial) and op.func in (journal.settle, journal.boot):
             self.refused += 1
             return fail(StorageUnavailable("no space left on device"))
-        return super().write(op)
+        return super().write(op, lazy=lazy)
 
 
 def test_a_cancelled_install_leaves_nothing_held() -> None:

@@ -146,6 +146,7 @@ def _port(value: Any) -> Any:
 
 
 Commands = Annotated[list[Annotated[str, AfterValidator(_command)]], BeforeValidator(_commands)]
+Url = Annotated[str, AfterValidator(_url)]
 KernelArguments = Annotated[str, BeforeValidator(_arguments), AfterValidator(_kernel_words)]
 
 

@@ -1,0 +1,250 @@
+"""Ubuntu 20.04 and later: the live server image, driven by autoinstall (subiquity) and three hooks.
+
+What the node does: kernel and initrd from the image; casper, in the initrd, downloads the whole .iso into memory; cloud-init reads
+`user-data`; then `early.sh` (tells us `started`), `disk.sh` (which disk; writes it into the installer's copy of the answers), `late.sh`
+(accounts, network, the operator's commands; tells us `installed`), or `error.sh` if something fails; after the reboot `firstboot.sh` tells
+us `booted`.
+
+Sources: Ubuntu's autoinstall reference (after the early-commands /autoinstall.yaml is read again, so that they may change it); casper(7);
+cloud-init's NoCloud documentation.
+Traps: cloud-init takes ``url=`` for the address of a cloud-config and would fetch the .iso a second time, hence
+``cloud-config-url=/dev/null``; casper speaks http only; with a proxy among the answers subiquity sets http_proxy for the hooks too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from pxed.errors import InvalidRequest
+from pxed.oses.curtin import storage
+from pxed.oses.family import Family, NodeView, Release, Resources, Urls
+from pxed.oses.features import Bonds
+from pxed.oses.linux import ARM64, LinuxBoot, boot_mac, console_arguments, linux_context
+from pxed.oses.netplan import netplan
+from pxed.oses.options import CommonOptions, Url
+from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
+
+# The deadlines stand in the journals of running installs: another value is another version of the recipe.
+START = 45 * MINUTE
+"""From the assignment to the installer's first word: firmware, kernel, and the whole image (up to 3 GB) into memory."""
+INSTALL = 2 * HOUR
+"""From the first word to the last."""
+BOOT = 30 * MINUTE
+"""From the installer's last word to the installed system's first; its hook tries for 25 minutes."""
+
+PLACEHOLDER = "/dev/pxed-disk"
+"""Stands for the disk until disk.sh has chosen one. No disk is called so: what is not replaced fails, and installs nowhere."""
+
+MILESTONES = (
+    Milestone("started", 5, "The installer has its answers"),
+    Milestone("installed", 95, "The installer has finished; the node restarts from its disk"),
+    Milestone("booted", 100, "The installed system runs"),
+)
+
+
+async def install(node: RecipeNode) -> None:
+    """Network boot, install, boot from disk, and the installed system says so itself."""
+    await node.boot("installer")
+    await node.notification("started", within=START)
+    await node.notification("installed", within=INSTALL)
+    await node.boot("disk")
+    await node.notification("booted", within=BOOT)
+
+
+async def install_and_stop(node: RecipeNode) -> None:
+    """The same for a node that is switched off at the end: done when the installer says so."""
+    await node.boot("installer")
+    await node.notification("started", within=START)
+    await node.notification("installed", within=INSTALL)
+    await node.boot("disk")
+
+
+class UbuntuOptions(Bonds, CommonOptions):
+    """What Ubuntu's live installer adds to the common options."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        "kvm": "name the packages (qemu-system-x86, libvirt-daemon-system) in packages",
+        "groups": "name the packages in packages",
+        "tasks": "the live installer has no tasks; see edition and packages",
+        "firewall": "Ubuntu installs with its firewall switched off; scripts.post can run ufw",
+        "selinux": "Ubuntu uses AppArmor",
+        "registration": "Ubuntu Pro is not among pxed's options; scripts.firstboot can run `pro attach`",
+    }
+
+    after: Literal["reboot", "poweroff"] = Field(default="reboot", description="What the node does when the installer ends")
+    edition: Literal["standard", "minimal"] = Field(default="standard", description="minimal: Ubuntu Server's smaller variant (22.04 on)")
+    updates: Literal["security", "all"] = Field(
+        default="security", description="What is brought up to date while installing, if Ubuntu's servers can be reached"
+    )
+    mirror: Url | None = Field(
+        default=None, description="An Ubuntu package mirror for the installer and the installed system; default: Ubuntu's own"
+    )
+    isoUrl: Url | None = Field(
+        default=None, description="The whole .iso, by http; default: the image behind the repository"
+    )
+
+
+def context(release: Release, options: UbuntuOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
+    """The names that templates/ubuntu/ uses. InvalidRequest: a minimal 20.04, an image that casper can't fetch."""
+    if options.edition == "minimal" and not release.data["sources"]:
+        raise InvalidRequest(
+            f"options.edition: {release.title} has no minimal edition", field="options.edition", expected="standard, or release 22.04 or later"
+        )
+    tree = urls.tree(options.repo, f"ubuntu-{release.name}{'-aarch64' if node.arch in ARM64 else ''}")
+    return {
+        **linux_context(release, options, node, urls),
+        "boot": LinuxBoot(
+            kernel=f"{tree}/casper/vmlinuz",
+            initrds=(f"{tree}/casper/initrd",),
+            arguments=_installer_arguments(release, options, urls, _image(options, tree)),
+            boot_mac=boot_mac(options),
+            kept=" ".join([*console_arguments(options), *options.targetKernelArgs.split()]),
+        ),
+        "autoinstall": _autoinstall(release, options, urls),
+        "meta": {"instance-id": "pxed-installer", **({"local-hostname": options.hostname} if options.hostname else {})},
+        "live_network": {"version": 2, "ethernets": {"installer": {"match": {"name": "e*"}, "dhcp4": True, "dhcp-identifier": "mac"}}},
+        "storage": _chosen_storage(options),
+        "remote_log": f"{urls.host}:{urls.syslog_port}" if options.remoteLogging and ":" not in urls.host else "",
+        **target(options),
+    }
+
+
+def target(options: Any) -> dict[str, Any]:
+    """The names of templates/ubuntu/_target.sh.j2: what Ubuntu's installed system is given beyond accounts and the first boot."""
+    bonds = getattr(options, "bonds", [])
+    written = netplan(options.networkDevices, bonds) if options.networkDevices or bonds else None
+    named = [*(device.device for device in options.networkDevices), *(nic for bond in bonds for nic in bond.nics)]
+    return {
+        "netplan": f"# Written by pxed when this system was installed.\n{json.dumps(written, indent=2)}" if written else "",
+        "named_macs": list(dict.fromkeys(name for name in named if ":" in name)),
+        "resolved": _resolved(options),
+    }
+
+
+def _image(options: UbuntuOptions, tree: str) -> str:
+    """The URL of the whole .iso. InvalidRequest if there is none that casper can fetch."""
+    if options.isoUrl is None and options.repo is not None and "://" in options.repo:
+        raise InvalidRequest(
+            "options.isoUrl: expected the URL of the whole .iso, since repo is a URL and not a repository of this appliance",
+            field="options.isoUrl",
+            expected="a URL like http://mirror.example.com/ubuntu-24.04-live-server-amd64.iso",
+        )
+    image = options.isoUrl or f"{tree}.iso"
+    if not image.startswith("http://"):
+        raise InvalidRequest("options.isoUrl: expected http://, Ubuntu's initrd knows no https", field="options.isoUrl", expected="http://...")
+    return image
+
+
+def _installer_arguments(release: Release, options: UbuntuOptions, urls: Urls, image: str) -> str:
+    """The kernel's command line up to ``---``, without BOOTIF."""
+    named = options.installInterface if options.installInterface and ":" not in options.installInterface else None
+    return " ".join(
+        [
+            f"ip=:::::{named}:dhcp" if named else "ip=dhcp",
+            f"{release.data['image']}={image}",
+            *("autoinstall", "cloud-config-url=/dev/null", f"ds={release.data['seed']};s={urls.answers}/"),
+            *("root=/dev/ram0", "ramdisk_size=1500000", "fsck.mode=skip", "noprompt"),
+            *options.kernelArgs.split(),
+        ]
+    )
+
+
+def _autoinstall(release: Release, options: UbuntuOptions, urls: Urls) -> dict[str, Any]:
+    """Top-level keys of ``autoinstall:`` > JSON values. Accounts, name, clock and network of the system are late.sh's."""
+    layout, _, variant = options.keyboard.partition("-")
+    run = "sh /run/pxed/run"
+    early, failed = urls.answer("early.sh"), urls.notify("installed") + "?status=fail&message=the+installer+failed"
+    fetch = "wget -q --no-proxy -T 30 -O"
+    passwords = any(user.passwordHash for user in options.users)
+    apt = {
+        "geoip": False,
+        **({"fallback": "offline-install"} if release.data["sources"] else {}),
+        **({"primary": [{"arches": ["default"], "uri": options.mirror}]} if options.mirror else {}),
+    }
+    return {
+        "version": 1,
+        "early-commands": [
+            f"for n in 1 2 3 4 5; do {fetch} /tmp/pxed-early.sh '{early}' && break; sleep 2; done; sh /tmp/pxed-early.sh; true",
+            f"{run} disk.sh",
+        ],
+        "late-commands": [f"{run} late.sh; true"],
+        "error-commands": [f"{run} error.sh || {fetch} /dev/null '{failed}'; true"],
+        "locale": options.locale,
+        "keyboard": {"layout": layout, "variant": variant},
+        **({"proxy": options.proxy} if options.proxy else {}),
+        "apt": apt,
+        **({"source": {"id": "ubuntu-server-minimal"}} if options.edition == "minimal" else {}),
+        "storage": {"layout": {"name": "lvm" if options.layout == "lvm" else "direct", "match": {"path": PLACEHOLDER}}},
+        "ssh": {"install-server": True, "allow-pw": passwords},
+        **({"packages": options.packages} if options.packages else {}),
+        "updates": options.updates,
+        # Something must stand here, or subiquity wants an identity: the accounts are late.sh's, cloud-init is to make none of its own.
+        "user-data": {"users": [], "disable_root": False, **({"preserve_hostname": True} if options.hostname else {})},
+        "shutdown": options.after,
+    }
+
+
+def _chosen_storage(options: UbuntuOptions) -> dict[str, str]:
+    """Kind of firmware > the section ``storage`` as JSON, with the placeholder for the disk."""
+    if options.installPartitions:
+        lvm = options.layout == "lvm"
+        made = {kind: storage(options.installPartitions, uefi=kind == "uefi", lvm=lvm, path=PLACEHOLDER) for kind in ("uefi", "bios")}
+    else:
+        sizing = {"sizing-policy": "all"} if options.layout == "lvm" else {}
+        plain = {"layout": {"name": "lvm" if options.layout == "lvm" else "direct", "match": {"path": PLACEHOLDER}, **sizing}}
+        made = {"uefi": plain, "bios": plain}
+    return {kind: json.dumps(each) for kind, each in made.items()}
+
+
+def _resolved(options: Any) -> str:
+    """resolved.conf(5); with name servers of our own, those are asked about everything."""
+    if not options.dnsServers and not options.dnsSearch:
+        return ""
+    domains = [*options.dnsSearch, *(["~."] if options.dnsServers else [])]
+    return "\n".join(["[Resolve]", *([f"DNS={' '.join(options.dnsServers)}"] if options.dnsServers else []), f"Domains={' '.join(domains)}"])
+
+
+def _release(name: str, codename: str, *, gigabytes: int, sources: bool, image: str, seed: str) -> Release:
+    """`gigabytes`: memory that a node needs; `sources`: the image has a choice of editions; `image`, `seed`: the words for casper and cloud-init."""
+    data = {"codename": codename, "sources": sources, "image": image, "seed": seed}
+    need = f"{gigabytes} GB of memory: the installer keeps its whole image (about 3 GB) there"
+    return Release(name, f"Ubuntu {name} ({codename})", {**data, "needs": need})
+
+
+RELEASES = {
+    release.name: release
+    for release in (
+        _release("24.04", "noble", gigabytes=8, sources=True, image="iso-url", seed="nocloud"),
+        _release("26.04", "resolute", gigabytes=8, sources=True, image="iso-url", seed="nocloud"),
+        _release("22.04", "jammy", gigabytes=6, sources=True, image="url", seed="nocloud-net"),
+        _release("20.04", "focal", gigabytes=4, sources=False, image="url", seed="nocloud-net"),
+    )
+}
+
+UBUNTU = Family(
+    name="ubuntu",
+    title="Ubuntu",
+    releases=RELEASES,
+    options=UbuntuOptions,
+    recipe=Recipe("ubuntu", 1, install, MILESTONES),
+    recipe_off=Recipe("ubuntu-off", 1, install_and_stop, MILESTONES[:2]),
+    profile="boot/linux.ipxe.j2",
+    files={
+        "user-data": "ubuntu/user-data.yaml.j2",
+        "meta-data": "ubuntu/meta-data.yaml.j2",
+        "vendor-data": "ubuntu/vendor-data.yaml.j2",
+        "network-config": "ubuntu/network-config.yaml.j2",
+        "early.sh": "ubuntu/early.sh.j2",
+        "disk.sh": "ubuntu/disk.sh.j2",
+        "late.sh": "ubuntu/late.sh.j2",
+        "error.sh": "ubuntu/error.sh.j2",
+        "firstboot.sh": "linux/firstboot.sh.j2",
+        "firstboot.service": "linux/firstboot.service.j2",
+    },
+    context=context,
+    aliases={release.data["codename"]: release.name for release in RELEASES.values()},
+)

@@ -40,6 +40,18 @@ def list_(invocation: Invocation, as_json: bool) -> None:
         return
     rows = [[each.get("name"), each.get("title"), ", ".join(_releases(each))] for each in found["oses"]]
     print_table(["OS", "TITLE", "RELEASES"], rows, empty="This appliance can install nothing.")
+    for family in found["oses"]:
+        for text, names in _needs(family).items():
+            click.echo(f"\n{clean(family.get('title'))} {', '.join(names)} needs {text}.")
+
+
+def _needs(family: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What releases need of a machine, in words > those releases."""
+    found: dict[str, list[str]] = {}
+    for each in family.get("releases") or []:
+        if isinstance(each, Mapping) and each.get("needs"):
+            found.setdefault(clean(each["needs"]), []).append(clean(each.get("name")))
+    return found
 
 
 def _releases(family: Mapping[str, Any]) -> list[str]:

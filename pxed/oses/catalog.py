@@ -212,7 +212,12 @@ class Catalog:
                 "name": family.name,
                 "title": family.title,
                 "releases": [
-                    {"name": release.name, "title": release.title, "repository": family.repository(release)}
+                    {
+                        "name": release.name,
+                        "title": release.title,
+                        "repository": family.repository(release),
+                        "needs": str(release.data.get("needs", "")),
+                    }
                     for release in family.releases.values()
                 ],
                 "recipe": family.recipe.name,

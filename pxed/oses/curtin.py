@@ -1,7 +1,8 @@
-"""Partitions > the actions of curtin, which subiquity (Ubuntu's installer) takes below ``storage: config:``. Pure.
+"""Partitions > the actions of curtin, which subiquity (Ubuntu's installer) takes below ``storage: config:``.
+Pure.
 
-Source: curtin's documentation, "Storage"; Ubuntu's autoinstall reference, "storage". Sizes are bytes, whole MiB as curtin wants them; ``-1``
-takes what is left and so comes last.
+Source: curtin's documentation, "Storage"; Ubuntu's autoinstall reference, "storage". Sizes are bytes, whole MiB as
+curtin wants them; ``-1`` takes what is left and so comes last.
 """
 
 from __future__ import annotations
@@ -71,5 +72,6 @@ def _volume(place: int, part: Partition) -> dict[str, Any]:
 
 
 def _file_system(volume: str, kind: str, mount_point: str, label: str | None) -> list[dict[str, Any]]:
-    made = {"type": "format", "id": f"{volume}-fs", "volume": volume, "fstype": kind, "preserve": False, **({"label": label} if label else {})}
+    marked = {"label": label} if label else {}
+    made = {"type": "format", "id": f"{volume}-fs", "volume": volume, "fstype": kind, "preserve": False, **marked}
     return [made, {"type": "mount", "id": f"{volume}-mount", "device": f"{volume}-fs", "path": "" if kind == "swap" else mount_point}]

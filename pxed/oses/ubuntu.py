@@ -83,16 +83,16 @@ class UbuntuOptions(Bonds, CommonOptions):
     mirror: Url | None = Field(
         default=None, description="An Ubuntu package mirror for the installer and the installed system; default: Ubuntu's own"
     )
-    isoUrl: Url | None = Field(
-        default=None, description="The whole .iso, by http; default: the image behind the repository"
-    )
+    isoUrl: Url | None = Field(default=None, description="The whole .iso, by http; default: the image behind the repository")
 
 
 def context(release: Release, options: UbuntuOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
     """The names that templates/ubuntu/ uses. InvalidRequest: a minimal 20.04, an image that casper can't fetch."""
     if options.edition == "minimal" and not release.data["sources"]:
         raise InvalidRequest(
-            f"options.edition: {release.title} has no minimal edition", field="options.edition", expected="standard, or release 22.04 or later"
+            f"options.edition: {release.title} has no minimal edition",
+            field="options.edition",
+            expected="standard, or release 22.04 or later",
         )
     tree = urls.tree(options.repo, f"ubuntu-{release.name}{'-aarch64' if node.arch in ARM64 else ''}")
     return {
@@ -135,7 +135,9 @@ def _image(options: UbuntuOptions, tree: str) -> str:
         )
     image = options.isoUrl or f"{tree}.iso"
     if not image.startswith("http://"):
-        raise InvalidRequest("options.isoUrl: expected http://, Ubuntu's initrd knows no https", field="options.isoUrl", expected="http://...")
+        raise InvalidRequest(
+            "options.isoUrl: expected http://, since Ubuntu's initrd knows no https", field="options.isoUrl", expected="http://..."
+        )
     return image
 
 
@@ -182,8 +184,13 @@ def _autoinstall(release: Release, options: UbuntuOptions, urls: Urls) -> dict[s
         "ssh": {"install-server": True, "allow-pw": passwords},
         **({"packages": options.packages} if options.packages else {}),
         "updates": options.updates,
-        # Something must stand here, or subiquity wants an identity: the accounts are late.sh's, cloud-init is to make none of its own.
-        "user-data": {"users": [], "disable_root": False, **({"preserve_hostname": True} if options.hostname else {})},
+        # Something must stand here, or subiquity wants an identity. The accounts are late.sh's; naming root keeps cloud-init from adding
+        # its own user, and lock_passwd from locking root (an empty list, its schema refuses).
+        "user-data": {
+            "users": [{"name": "root", "lock_passwd": False}],
+            "disable_root": False,
+            **({"preserve_hostname": True} if options.hostname else {}),
+        },
         "shutdown": options.after,
     }
 
@@ -205,11 +212,12 @@ def _resolved(options: Any) -> str:
     if not options.dnsServers and not options.dnsSearch:
         return ""
     domains = [*options.dnsSearch, *(["~."] if options.dnsServers else [])]
-    return "\n".join(["[Resolve]", *([f"DNS={' '.join(options.dnsServers)}"] if options.dnsServers else []), f"Domains={' '.join(domains)}"])
+    servers = [f"DNS={' '.join(options.dnsServers)}"] if options.dnsServers else []
+    return "\n".join(["[Resolve]", *servers, f"Domains={' '.join(domains)}"])
 
 
 def _release(name: str, codename: str, *, gigabytes: int, sources: bool, image: str, seed: str) -> Release:
-    """`gigabytes`: memory that a node needs; `sources`: the image has a choice of editions; `image`, `seed`: the words for casper and cloud-init."""
+    """`gigabytes`: memory a node needs; `sources`: the image has editions; `image`, `seed`: the words for casper and cloud-init."""
     data = {"codename": codename, "sources": sources, "image": image, "seed": seed}
     need = f"{gigabytes} GB of memory: the installer keeps its whole image (about 3 GB) there"
     return Release(name, f"Ubuntu {name} ({codename})", {**data, "needs": need})

@@ -71,3 +71,13 @@ def test_health_is_status_0_only_if_the_appliance_says_ok(appliance: Appliance) 
 def test_health_of_a_shape_nobody_promised_does_not_break(appliance: Appliance) -> None:
     appliance.api.routes["GET", "health"] = (200, {"status": "ok", "services": ["dhcp"], "interfaces": [{"name": "eth1"}]})
     assert "name eth1" in appliance.pxed("health").stdout
+
+
+def test_the_list_warns_of_what_a_release_needs(appliance: Appliance) -> None:
+    needy = {
+        "name": "x",
+        "title": "X",
+        "releases": [{"name": n, "needs": "8 GB of memory"} for n in ("2", "1")] + [{"name": "0", "needs": ""}],
+    }
+    appliance.api.routes["GET", "oses"] = (200, {"oses": [needy]})
+    assert appliance.pxed("os", "list").stdout.splitlines()[-1] == "X 2, 1 needs 8 GB of memory."

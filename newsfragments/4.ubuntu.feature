@@ -1,0 +1,1 @@
+Ubuntu 20.04, 22.04, 24.04 and 26.04 can be installed: autoinstall out of the live-server image, which stays whole; disks, partitions, LVM, netplan with VLANs and bonds, accounts and scripts in the same options as Debian's. `pxed os list` says how much memory they need.

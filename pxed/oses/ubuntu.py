@@ -26,6 +26,7 @@ from pxed.oses.features import Bonds
 from pxed.oses.linux import ARM64, LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.netplan import netplan
 from pxed.oses.options import CommonOptions, Url
+from pxed.oses.ubuntu_progress import webhook
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
 
 # The deadlines stand in the journals of running installs: another value is another version of the recipe.
@@ -175,6 +176,7 @@ def _autoinstall(release: Release, options: UbuntuOptions, urls: Urls) -> dict[s
         ],
         "late-commands": [f"{run} late.sh; true"],
         "error-commands": [f"{run} error.sh || {fetch} /dev/null '{failed}'; true"],
+        "reporting": {"pxed": {"type": "webhook", "endpoint": urls.answer("webhook"), "level": "DEBUG"}},
         "locale": options.locale,
         "keyboard": {"layout": layout, "variant": variant},
         **({"proxy": options.proxy} if options.proxy else {}),
@@ -254,5 +256,6 @@ UBUNTU = Family(
         "firstboot.service": "linux/firstboot.service.j2",
     },
     context=context,
+    webhook=webhook,
     aliases={release.data["codename"]: release.name for release in RELEASES.values()},
 )

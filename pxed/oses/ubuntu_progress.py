@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pxed.oses.reports import Report
+
 STAGES: tuple[tuple[re.Pattern[str], int, str], ...] = tuple(
     (re.compile(pattern), percent, text)
     for pattern, percent, text in (
@@ -30,15 +32,12 @@ STAGES: tuple[tuple[re.Pattern[str], int, str], ...] = tuple(
 """A part of an event's name > where that is. The first that fits, so the narrower ones stand first."""
 
 
-def webhook(event: Mapping[str, Any]) -> tuple[int, str] | None:
-    """(percent, text) of one event; None if it says nothing about progress. A failure keeps percent 0 and says what the installer said."""
-    name, kind = str(event.get("name", "")), event.get("event_type")
-    if kind == "finish" and event.get("result") == "FAIL":
-        said = " ".join(str(event.get("description", "")).split())[:120]
-        return 0, f"The installer's step {name.rsplit('/', 1)[-1][:60]} failed{': ' + said if said else ''}"
-    if kind != "start":
+def webhook(event: Mapping[str, Any]) -> Report | None:
+    """What one event says about progress, None if nothing.
+
+    A step that failed is no failed install (subiquity looks for mirrors and updates that need not be there): error.sh tells of those.
+    """
+    if event.get("event_type") != "start":
         return None
-    for pattern, percent, text in STAGES:
-        if pattern.search(name):
-            return percent, text
-    return None
+    name = str(event.get("name", ""))
+    return next((Report(percent, text) for pattern, percent, text in STAGES if pattern.search(name)), None)

@@ -1,7 +1,8 @@
 """How far anaconda is, read from the lines it sends by syslog. Pure.
 
 Percentages lie between the recipe's milestones (`started` 5, `installed` 95). Anaconda logs as program `anaconda` with the logger's name in
-front (``packaging: ...``), older ones with the logger's name as the program. Sources: anaconda's logging and its packaging messages.
+front (``packaging: ...``, anaconda_logging.py); older ones with the logger's name as the program. The messages themselves are written
+down from experience, not from a recorded log: a line that is worded otherwise says nothing.
 """
 
 from __future__ import annotations

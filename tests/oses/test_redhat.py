@@ -1,4 +1,4 @@
-"""Red Hat's family: every kickstart of every release read by pykickstart; the scripts run for real; a node walked through an install."""
+"""Red Hat's family: every kickstart of every release read by pykickstart; the scripts run for real."""
 
 from __future__ import annotations
 

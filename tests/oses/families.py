@@ -6,8 +6,10 @@ import copy
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+from pxed.oses.family import Resources
 from tests.oses import samples
 
 CASES = ("minimal", "full", "hostile")
@@ -23,6 +25,18 @@ def sample(family: str, case: str) -> dict[str, Any]:
         "hostile": module.HOSTILE if module is not samples else samples.hostile(),
     }[case]
     return copy.deepcopy(found)
+
+
+def media(name: str) -> Mapping[str, Any]:
+    """What is known of the media that the samples need: `MEDIA` of each samples_*.py, by the name of the repository."""
+    found: dict[str, Any] = {}
+    for path in Path(__file__).parent.glob("samples_*.py"):
+        found.update(getattr(import_module(f"tests.oses.{path.stem}"), "MEDIA", {}))
+    medium: Mapping[str, Any] = found.get(name, {})
+    return medium
+
+
+RESOURCES = Resources(media=media)
 
 
 def secrets_of(options: Any) -> list[str]:

@@ -18,10 +18,10 @@ import yaml
 
 from pxed.oses.catalog import Catalog
 from pxed.oses.features import UNIFIED
-from tests.oses.families import CASES, sample, secrets_of
+from tests.oses.families import CASES, RESOURCES, sample, secrets_of
 from tests.oses.samples import TOKEN, URLS, FakeNode
 
-CATALOG = Catalog()
+CATALOG = Catalog(resources=RESOURCES)
 EVERY = [(family.name, release, case) for family in CATALOG.families.values() for release in family.releases for case in CASES]
 FAMILIES = list(CATALOG.families)
 

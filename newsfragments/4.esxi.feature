@@ -1,0 +1,1 @@
+VMware ESXi 8, 7, 6.7, 6.5 and 6.0: from the medium's own BOOT.CFG, with RackHD's option names, the disk chosen on the node, and evidence by port where Secure Boot lets no script run (docs/os/esxi.md).

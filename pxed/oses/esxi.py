@@ -64,6 +64,11 @@ async def install(node: RecipeNode) -> None:
         raise InstallFailed(told.message)
 
 
+PROBE = bytes.fromhex("b8ff4ccd21 b80100eb03 31c0c3 cb")
+"""A COM32 program that ends well (``mov eax; mov eax; xor eax,eax; ret``, in 32 bits), and the same bytes as a raw PXE program that fails
+(``mov ax; int 21h; mov ax,1; jmp; retf``, in 16 bits): what an iPXE without COMBOOT takes every small file for."""
+
+
 def context(release: Release, options: EsxiOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
     """The names that templates/esxi/ uses. InvalidRequest if the medium is not known or is another release."""
     name = options.repo or str(release.data["repository"])
@@ -164,6 +169,7 @@ ESXI = Family(
         "firstboot.sh": "esxi/firstboot.sh.j2",
         "local.sh": "esxi/local.sh.j2",
     },
+    made={"probe.c32": lambda _context: PROBE + bytes(2048 - len(PROBE))},
     context=context,
     aliases={"6": "6.7", "8.0": "8", "7.0": "7"},
     boots=3,

@@ -186,6 +186,7 @@ def test_bios_and_uefi_start_the_mediums_own_loader() -> None:
         in boot
     )
     assert f"\nkernel --name bootx64.efi {tree}/efi/boot/bootx64.efi -c {config} || goto again\nboot || goto failed\n" in boot
+    assert boot.index("imgexec probe.c32 || goto nocomboot") < boot.index("imgexec mboot.c32")
     assert "built without COMBOOT" in boot
     assert "status=fail&message=This+iPXE+cannot+start+mboot.c32" in boot
 

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from pxed.oses.catalog import Catalog, Urls
+from pxed.oses.esxi import PROBE
+from tests.oses.families import RESOURCES, sample
 from tests.oses.samples import FULL, TOKEN, FakeNode
 
 IPXE = Path("/usr/lib/ipxe/ipxe.lkrn")
@@ -38,13 +40,14 @@ class Appliance:
 
     def __init__(self, refuse: int) -> None:
         self.paths: list[str] = []
+        self.files: dict[str, bytes] = {}
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.paths.append(self.path)
                 refused = self.path.startswith("/repo/") and len(outer.below("/repo/")) <= refuse
-                body = b"" if refused else RETURNING
+                body = b"" if refused else outer.files.get(self.path.rsplit("/", 1)[1], RETURNING)
                 self.send_response(404 if refused else 200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -99,6 +102,18 @@ def ipxe(tmp_path: Path, script: str, until: Callable[[str], bool], *, network: 
 def profile(urls: Urls, **options: Any) -> str:
     prepared = CATALOG.prepare("debian", "12", options)
     return CATALOG.preview(prepared, FakeNode(), urls)["boot.ipxe"]
+
+
+def test_an_ipxe_without_comboot_says_so_and_never_starts_esxis_loader(tmp_path: Path) -> None:
+    """Debian's is one: it would take mboot.c32 for a raw PXE program."""
+    catalog = Catalog(resources=RESOURCES)
+    with appliance() as pxed:
+        pxed.files["probe.c32"] = PROBE + bytes(2048 - len(PROBE))
+        script = catalog.preview(catalog.prepare("esxi", "8", sample("esxi", "minimal")), FakeNode(), pxed.urls)["boot.ipxe"]
+        screen = ipxe(tmp_path, script, lambda _: bool(pxed.below(f"/i/{TOKEN}/notify")))
+        assert "built without COMBOOT" in unwrapped(screen)
+        assert pxed.below("/repo/") == []
+        assert "started?status=fail&message=This+iPXE+cannot+start+mboot.c32" in pxed.paths[-1]
 
 
 def unwrapped(screen: str) -> str:

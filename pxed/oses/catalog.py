@@ -23,13 +23,14 @@ from pxed.oses.redhat import FAMILIES as REDHAT
 from pxed.oses.render import Renderer, TemplateProblem, kind_of
 from pxed.oses.reports import Report, by_bytes
 from pxed.oses.strict import parse
+from pxed.oses.suse import FAMILIES as SUSE
 from pxed.oses.ubuntu import UBUNTU
 from pxed.workflow.install import INSTALLED, Install
 from pxed.workflow.recipe import RecipeBook
 
 __all__ = ["FAMILIES", "LOCALBOOT", "Catalog", "Prepared", "Release", "Rendered", "Resources", "Urls"]
 
-FAMILIES: tuple[Family, ...] = (DEBIAN, UBUNTU, *REDHAT, ESXI)
+FAMILIES: tuple[Family, ...] = (DEBIAN, UBUNTU, *REDHAT, *SUSE, ESXI)
 LOCALBOOT = ("auto", "exit1", "exit0", "sanboot", "grub", "poweroff")
 """How a node may leave iPXE for its own disk (`Node.localboot`); ``auto``: ``exit 1`` on UEFI, `sanboot` on BIOS.
 

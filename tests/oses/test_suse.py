@@ -1,0 +1,384 @@
+"""SLES and Leap: profiles read as YaST reads them (types and all); the scripts run for real; an installer walked through its files."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
+
+import pytest
+
+from pxed.errors import InvalidRequest
+from pxed.oses.catalog import Catalog
+from pxed.oses.suse import FAMILIES, KEYBOARDS
+from tests.oses.families import CASES, sample
+from tests.oses.samples import HOSTILE, KEY, SECRET, TOKEN, URLS, FakeNode, verifies
+from tests.oses.sandbox import FAKES, Sandbox
+
+CATALOG = Catalog()
+LVM: dict[str, Any] = {
+    "layout": "lvm",
+    "installPartitions": [
+        {"mountPoint": "/", "size": "auto", "fsType": "xfs"},
+        {"mountPoint": "/var/log", "size": "4G", "label": "log"},
+        {"mountPoint": "swap", "size": "1G"},
+    ],
+    "after": "poweroff",
+}
+RELEASES = [(family.name, release) for family in FAMILIES for release in family.releases]
+EVERY = [(*each, case) for each in RELEASES for case in (*CASES, "lvm")]
+EVERY_RELEASE = pytest.mark.parametrize(("family", "release"), RELEASES)
+_TYPE = "{http://www.suse.com/1.0/configns}type"
+_SPACE = "{http://www.suse.com/1.0/yast2ns}"
+
+
+@functools.cache
+def _files(family: str, release: str, options: str, arch: int) -> dict[str, str]:
+    return CATALOG.preview(CATALOG.prepare(family, release, json.loads(options)), FakeNode(arch=arch), URLS)
+
+
+def files(family: str, release: str, *, arch: int = 0, **options: Any) -> dict[str, str]:
+    return _files(family, release, json.dumps(options), arch)
+
+
+def case_files(family: str, release: str, case: str) -> dict[str, str]:
+    return files(family, release, **(LVM if case == "lvm" else sample(family, case)))
+
+
+def yast(text: str) -> Any:
+    """The profile as YaST's XML reader has it: an element without a type is a text, or a map if it has children."""
+    return _value(ElementTree.fromstring(text))
+
+
+def _value(element: ElementTree.Element) -> Any:
+    kind = element.get(_TYPE, "map" if len(element) else "string")
+    words = element.text or ""
+    if kind == "list":
+        return [_value(each) for each in element]
+    if kind == "map":
+        names = [each.tag.removeprefix(_SPACE) for each in element]
+        assert len(names) == len(set(names))
+        return {name: _value(each) for name, each in zip(names, element, strict=True)}
+    assert not len(element)
+    if kind == "boolean":
+        return {"true": True, "false": False}[words]
+    return int(words) if kind == "integer" else {"string": "", "symbol": ":"}[kind] + words
+
+
+def profile(family: str, release: str, **options: Any) -> Any:
+    return yast(files(family, release, **options)["autoinst.xml"])
+
+
+def machine(folder: Path, *, refuse: int = 0, run: bool = False) -> Sandbox:
+    """A machine in YaST's hands; the new system's folders are also at / (chroot-scripts run in it)."""
+    box = Sandbox(folder, refuse=refuse, run=run)
+    box.disk("sda", gigabytes=500, udev="ID_SERIAL_SHORT=WD-123\n")
+    box.disk("vda", gigabytes=40)
+    box.net("eth7", "52:54:00:aa:bb:cc")
+    (box.root / "tmp/profile").mkdir()
+    for name in ("etc", "root", "home", "usr"):
+        (box.root / "target" / name).mkdir(exist_ok=True)
+        (box.root / name).symlink_to(f"target/{name}")
+    box.fake("chroot", "shift\n" + FAKES["in-target"])
+    box.fake("curl", FAKES["wget"].replace('"$1" = -O', '"$1" = -o'))
+    return box
+
+
+def chosen(folder: Path, written: dict[str, str]) -> Any:
+    """The profile that YaST installs by: as pre.sh has changed it."""
+    box = machine(folder)
+    (box.root / "tmp/profile/autoinst.xml").write_text(written["autoinst.xml"])
+    ended = box.run(written["pre.sh"])
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert box.told() == [("started", "ok", "YaST has its profile")]
+    return yast((box.root / "tmp/profile/modified.xml").read_text())
+
+
+@pytest.mark.parametrize(("family", "release", "case"), EVERY)
+@pytest.mark.skipif(not shutil.which("xmllint"), reason="xmllint is not installed")
+def test_xmllint_takes_every_profile_and_nothing_in_it_asks(family: str, release: str, case: str) -> None:
+    text = case_files(family, release, case)["autoinst.xml"]
+    subprocess.run(["xmllint", "--noout", "--nonet", "-"], input=text.encode(), check=True, timeout=30)
+    found = yast(text)
+    assert found["general"]["mode"]["confirm"] is False
+    assert all(each["timeout"] > 0 for each in found["report"].values())
+    assert found["general"]["mode"]["halt"] == (case == "lvm")
+
+
+@pytest.mark.parametrize(("family", "release", "case"), EVERY)
+def test_the_disk_and_the_interfaces_are_put_in_on_the_node(tmp_path: Path, family: str, release: str, case: str) -> None:
+    written = case_files(family, release, case)
+    found = chosen(tmp_path, written)
+    assert found["partitioning"][0]["device"] == "/dev/sda"
+    assert "pxed-nic" not in str(found)
+    assert "pxed-disk" not in str(found)
+    before = yast(written["autoinst.xml"])
+    assert {name for name in found if found[name] != before[name]} == {
+        "partitioning",
+        *(["networking"] if case in ("full", "hostile") else []),
+    }
+
+
+@EVERY_RELEASE
+def test_networks_are_what_was_asked_for(tmp_path: Path, family: str, release: str) -> None:
+    found = chosen(tmp_path, case_files(family, release, "full"))["networking"]
+    named = "device" if release == "12" else "name"
+    assert found["dns"] == {
+        "dhcp_hostname": False,
+        "hostname": "web1",
+        "domain": "example.com",
+        "nameservers": ["10.0.2.3", "2001:db8::53"],
+        "searchlist": ["example.com"],
+    }
+    shown = [(each[named], each["bootproto"], each.get("ipaddr"), each.get("prefixlen")) for each in found["interfaces"]]
+    assert shown == [
+        ("eth0", "static", "10.0.2.50", "24"),
+        ("eth7", "static", "2001:db8::5", "64"),
+        ("eth2", "none", None, None),
+        ("eth2.104", "static", "10.9.0.5", "16"),
+        ("eth2.105", "static", "10.9.0.5", "16"),
+        ("eth3", "dhcp4", None, None),
+    ]
+    assert found["interfaces"][0]["mtu"] == "9000"
+    assert [(each["vlan_id"], each["etherdevice"]) for each in found["interfaces"][3:5]] == [(104, "eth2"), (105, "eth2")]
+    assert [(each["gateway"], each["device"]) for each in found["routing"]["routes"]] == [("10.0.2.2", "eth0"), ("10.9.0.1", "eth2.104")]
+
+
+def test_a_second_address_is_an_alias_and_a_device_named_twice_is_its_last() -> None:
+    four, six = {"ipAddr": "10.1.0.5", "prefixlen": 24}, {"ipAddr": "2001:db8::5", "prefixlen": 64, "gateway": "2001:db8::1"}
+    (only,) = profile("sles", "15", networkDevices=[{"device": "eth0"}, {"device": "eth0", "ipv4": four, "ipv6": six}])["networking"][
+        "interfaces"
+    ]
+    assert (only["ipaddr"], only["aliases"]) == ("10.1.0.5", {"alias0": {"IPADDR": "2001:db8::5", "PREFIXLEN": "64", "LABEL": "0"}})
+    assert profile("sles", "15")["networking"] == {"dns": {"dhcp_hostname": True}, "keep_install_network": True}
+
+
+@pytest.mark.parametrize("case", ["minimal", "full", "lvm"])
+@EVERY_RELEASE
+def test_every_layout_starts_by_bios_and_by_uefi(family: str, release: str, case: str) -> None:
+    disk, *groups = yast(case_files(family, release, case)["autoinst.xml"])["partitioning"]
+    assert (disk["type"], disk["use"], disk["disklabel"]) == (":CT_DISK", "all", "gpt")
+    parts = disk["partitions"]
+    assert [each["partition_id"] for each in parts].count(263) == 1
+    assert [(each["mount"], each["filesystem"]) for each in parts if each["partition_id"] == 259] == [("/boot/efi", ":vfat")]
+    assert parts[-1]["size"] == "max"
+    assert [each["size"] for each in parts].count("max") == 1
+    if case == "full":
+        assert [(each["mount"], each["filesystem"], each["size"], each.get("label")) for each in parts[2:]] == [
+            ("/boot", ":ext3", "477M", None),
+            ("swap", ":swap", "1908M", None),
+            ("/", ":xfs", "max", "root"),
+        ]
+    if case == "lvm":
+        assert [each.get("mount") for each in parts] == [None, "/boot/efi", "/boot", None]
+        assert (parts[-1]["lvm_group"], parts[-1]["partition_id"], groups[0]["device"]) == ("system", 142, "/dev/system")
+        volumes = [(each["lv_name"], each["mount"], each["size"]) for each in groups[0]["partitions"]]
+        assert volumes == [("var_log", "/var/log", "3815M"), ("swap1", "swap", "954M"), ("root", "/", "max")]
+    else:
+        assert not groups
+
+
+@EVERY_RELEASE
+def test_software_services_time_and_accounts(family: str, release: str) -> None:
+    found = yast(case_files(family, release, "full")["autoinst.xml"])
+    clock = "ntp" if release == "12" else "chrony"
+    assert set(found["software"]["packages"]) == {"curl", "sudo", "openssh", clock, "vim", "htop"}
+    assert found["software"]["patterns"] == ["base", "lamp_server", "kvm_server", "kvm_tools"]
+    assert found["services-manager"]["services"] == {"enable": ["sshd", "rsyslog"], "disable": ["postfix", "cups.service"]}
+    servers = found["ntp-client"]["peers" if release == "12" else "ntp_servers"]
+    assert [each["address"] for each in servers] == ["ntp1.example.com", "10.0.2.3"]
+    assert (found["timezone"]["timezone"], found["keyboard"]["keymap"], found["language"]["language"]) == (
+        "Europe/Berlin",
+        "german",
+        "de_DE",
+    )
+    assert found["bootloader"]["global"]["append"] == "console=tty0 console=ttyS0,115200n8 mitigations=off"
+    (root,) = found["users"]
+    assert root["encrypted"] is True
+    assert verifies(SECRET, root["user_password"])
+    assert profile(family, release)["users"][0]["user_password"] == "!"
+
+
+def test_sles_15_names_its_product_and_its_modules() -> None:
+    found = profile("sles", "15", modules="Basesystem, Web-Scripting")
+    assert found["software"]["products"] == ["SLES"]
+    assert found["add-on"]["add_on_products"][1] == {
+        "media_url": "http://10.0.2.2:8080/repo/sles-15",
+        "product": "sle-module-web-scripting",
+        "product_dir": "/Module-Web-Scripting",
+    }
+    for other in (profile("sles", "12"), profile("leap", "15")):
+        assert "add-on" not in other
+        assert "products" not in other["software"]
+
+
+@pytest.mark.parametrize(
+    ("family", "release", "options", "field"),
+    [
+        ("sles", "12", {"modules": ["Basesystem"]}, "options.modules"),
+        ("leap", "15", {"modules": ["Basesystem"]}, "options.modules"),
+        ("leap", "15", {"keyboard": "xx"}, "options.keyboard"),
+        ("leap", "15", {"groups": ["core"]}, "options.groups"),
+        ("leap", "15", {"bonds": [{"nics": ["eth0"]}]}, "options.bonds"),
+        ("leap", "15", {"repo": "http://m.example.com/leap", "proxy": "http://u:p@10.0.0.1:3128"}, "options.proxy"),
+        ("leap", "15", {"networkDevices": [{"device": "a", "ipv4": {"ipAddr": "10.0.0.1", "prefixlen": 8}, "dhcp6": True}]},
+         "options.networkDevices.0"),
+        ("leap", "15", {"networkDevices": [{"device": "eth" * 4, "ipv4": {"ipAddr": "10.0.0.1", "prefixlen": 8, "vlanIds": [4000]}}]},
+         "options.networkDevices.0.device"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_by_name(family: str, release: str, options: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        CATALOG.prepare(family, release, options)
+    assert caught.value.field == field
+
+
+def test_every_keyboard_has_another_name_in_yast() -> None:
+    assert all(profile("leap", "15", keyboard=name)["keyboard"]["keymap"] == word for name, word in list(KEYBOARDS.items())[:3])
+
+
+def test_minor_releases_are_other_names_of_the_major_one() -> None:
+    assert CATALOG.prepare("sles", "12.5", {}).release == "12"
+    assert CATALOG.needs(CATALOG.prepare("leap", "15.6", {})) == "leap-15"
+
+
+def test_the_kernel_line_is_linuxrcs() -> None:
+    def words(**options: Any) -> list[str]:
+        (line,) = [line for line in files("sles", "15", **options)["boot.ipxe"].splitlines() if line.startswith("kernel ")]
+        return line.removesuffix(" || goto again").split()[3:]
+
+    tree = "http://10.0.2.2:8080/repo/sles-15"
+    assert words() == [
+        f"{tree}/boot/x86_64/loader/linux", "initrd=initrd", f"install={tree}", f"autoyast={URLS.answer('autoinst.xml')}", "netsetup=dhcp",
+        "textmode=1", "self_update=0", "insecure=1", "loghost=10.0.2.2", "BOOTIF=01-${netX/mac:hexhyp}",
+    ]  # fmt: skip
+    assert "ifcfg=eno2=dhcp" in words(installInterface="eno2")
+    assert words(arch=11)[0] == f"{tree}/boot/aarch64/linux"
+    outside = {"repo": "http://m.example.com/sles", "proxy": "http://10.0.0.1:3128"}
+    assert "proxy=http://10.0.0.1:3128" in words(**outside)
+
+
+@pytest.mark.parametrize("case", ["minimal", "full", "hostile"])
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
+def test_shellcheck_has_nothing_to_warn_of_in_any_hook(tmp_path: Path, case: str) -> None:
+    family, release = "sles", "15"  # the hooks are the same for every release
+    for name, text in case_files(family, release, case).items():
+        if name in ("pre.sh", "post.sh"):
+            (tmp_path / name).write_text(text)
+    for name, (script,) in scripts(case_files(family, release, case)).items():
+        (tmp_path / f"{name}.sh").write_text(script["source"] + "\n")
+    hooks = sorted(tmp_path.iterdir())
+    assert len(hooks) == 4
+    run = subprocess.run(["shellcheck", "-s", "sh", "--severity=warning", *hooks], capture_output=True, text=True, timeout=60, check=False)
+    assert (run.stdout, run.returncode) == ("", 0)
+
+
+# pre.sh
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"disk": {"serial": "nobody"}}, "no disk of this machine fits the option disk it has: sda"),
+        ({"networkDevices": [{"device": "52:54:00:00:00:99"}]}, "this machine has no network interface 52:54:00:00:00:99"),
+    ],
+)
+def test_what_the_machine_lacks_ends_the_install_before_anything_is_touched(tmp_path: Path, options: Any, words: str) -> None:
+    box = machine(tmp_path)
+    written = files("leap", "15", **options)
+    (box.root / "tmp/profile/autoinst.xml").write_text(written["autoinst.xml"])
+    assert box.run(written["pre.sh"]).returncode == 1
+    (phase, status, message) = box.told()[-1]
+    assert (phase, status) == ("installed", "fail")
+    assert message.startswith(words)
+    assert not (box.root / "tmp/profile/modified.xml").exists()
+
+
+# post.sh
+
+
+def post(folder: Path, family: str, release: str, *, refuse: int = 0, run: bool = False, **options: Any) -> Sandbox:
+    box = machine(folder, refuse=refuse, run=run)
+    written = files(family, release, **options)
+    box.serve(written)
+    ended = box.run(written["post.sh"])
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert box.pwned() == []
+    return box
+
+
+@EVERY_RELEASE
+def test_post_makes_accounts_and_a_first_boot_that_waits_for_stage_2(tmp_path: Path, family: str, release: str) -> None:
+    box = post(tmp_path, family, release, **sample(family, "full"))
+    runs = [call.arguments[1:] for call in box.calls("chroot")]
+    assert ("useradd", "-m", "-U", "-d", "/home/ann", "-s", "/bin/bash", "-c", "Ann O'Nym", "-u", "1010", "ann") in runs
+    (ann,) = [run for run in runs if run[0] == "usermod" and run[-1] == "ann"]
+    assert verifies(SECRET, ann[2])
+    assert box.target("/root/.ssh/authorized_keys") == KEY + "\n"
+    assert box.target("/etc/sudoers.d/pxed-ann") == "ann ALL=(ALL:ALL) ALL\n"
+    assert box.target("/etc/sudoers.d/pxed-own-ann") == "Defaults:ann !targetpw\n"
+    assert box.mode("/etc/sudoers.d/pxed-own-ann") == 0o440
+    assert box.target("/usr/local/lib/pxed/firstboot") == files(family, release, **sample(family, "full"))["firstboot.sh"]
+    assert "After=YaST2-Second-Stage.service" in box.target("/etc/systemd/system/pxed-firstboot.service.d/stage2.conf")
+    assert (box.root / "target/etc/systemd/system/multi-user.target.wants/pxed-firstboot.service").is_symlink()
+    assert box.told() == [("installed", "ok", "YaST has finished stage 1")]
+
+
+@pytest.mark.skipif(not shutil.which("visudo"), reason="visudo is not installed")
+def test_sudo_takes_the_rules(tmp_path: Path) -> None:
+    box = post(tmp_path, "leap", "15", **sample("leap", "full"))
+    for file in sorted((box.root / "target/etc/sudoers.d").iterdir()):
+        subprocess.run(["visudo", "-c", "-f", file], check=True, capture_output=True, timeout=30)
+
+
+def test_hostile_commands_arrive_unchanged(tmp_path: Path) -> None:
+    box = post(tmp_path, "sles", "15", **sample("sles", "hostile"))
+    assert box.scripts == [command + "\n" for command in HOSTILE]
+
+
+def test_a_command_that_fails_is_told_or_fails_the_install(tmp_path: Path) -> None:
+    for number, (choice, status) in enumerate((("report", "ok"), ("fail", "fail"))):
+        box = post(tmp_path / str(number), "leap", "15", run=True, scripts={"post": ["exit 3"]}, onScriptFailure=choice)
+        assert box.told() == [("installed", status, " scripts.post 1 ended with status 3.")]
+
+
+def test_an_appliance_that_does_not_answer_fails_the_install(tmp_path: Path) -> None:
+    assert post(tmp_path, "leap", "15", refuse=7).told() == [("installed", "fail", "the installer could not fetch firstboot.sh")]
+
+
+# The installer, walked through its files
+
+
+def scripts(written: dict[str, str]) -> Any:
+    return yast(written["autoinst.xml"])["scripts"]
+
+
+@EVERY_RELEASE
+def test_an_installer_that_follows_its_files_gets_to_its_end(tmp_path: Path, family: str, release: str) -> None:
+    """linuxrc reads the profile that the kernel's line names; YaST runs the scripts' own lines, which fetch and run ours."""
+    written = case_files(family, release, "full")
+    (address,) = re.findall(r"autoyast=(\S+)", written["boot.ipxe"])
+    assert urlsplit(address).path == f"/i/{TOKEN}/autoinst.xml"
+    box = machine(tmp_path, refuse=1)
+    box.serve(written)
+    (box.root / "tmp/profile/autoinst.xml").write_text(written[address.rsplit("/", 1)[1]])
+    for stage in ("pre-scripts", "chroot-scripts"):
+        (script,) = scripts(written)[stage]
+        assert script["interpreter"] == "shell"
+        assert script.get("chrooted", False) == (stage == "chroot-scripts")
+        ended = box.run(script["source"].replace("/tmp/pxed-", f"{tmp_path}/pxed-"))
+        assert (ended.returncode, ended.stderr) == (0, "")
+    assert [each[:2] for each in box.told()] == [("started", "ok"), ("installed", "ok")]
+    assert (box.root / "tmp/profile/modified.xml").exists()
+
+
+def test_the_address_of_the_install_is_in_no_log_line() -> None:
+    for name, text in case_files("sles", "15", "full").items():
+        if name.endswith(".sh"):
+            assert not [line for line in text.splitlines() if "logger" in line and TOKEN in line]

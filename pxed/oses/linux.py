@@ -15,6 +15,9 @@ from pxed.oses.options import CommonOptions
 ARM64 = (11, 19)
 """Client architectures (option 93) of 64-bit ARM."""
 
+FIRSTBOOT_HOME = "/usr/local/lib/pxed"
+"""The folder of the installed system that holds the first boot's script; a context may name another (`firstboot_home`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class LinuxBoot:
@@ -65,4 +68,5 @@ def linux_context(release: Release, options: CommonOptions, node: NodeView, urls
         "booted": urls.notify("booted"),
         "path": urlsplit(urls.notify("booted")).path,
         "disk": options.disk or Disk(),
+        "firstboot_home": FIRSTBOOT_HOME,
     }

@@ -108,6 +108,15 @@ class NetworkDevice(Strict):
         return self.dhcp4 if self.dhcp4 is not None else self.ipv4 is None and self.ipv6 is None and not self.dhcp6
 
 
+def resolved(options: Any) -> str:
+    """resolved.conf(5); with name servers of our own, those are asked about everything; "" if nothing is given."""
+    if not options.dnsServers and not options.dnsSearch:
+        return ""
+    domains = [*options.dnsSearch, *(["~."] if options.dnsServers else [])]
+    servers = [f"DNS={' '.join(options.dnsServers)}"] if options.dnsServers else []
+    return "\n".join(["[Resolve]", *servers, f"Domains={' '.join(domains)}"])
+
+
 def _with_prefix(given: Any, read: Any) -> Any:
     """`given` with ``netmask`` turned into ``prefixlen``; both together must agree."""
     if not isinstance(given, dict) or given.get("netmask") is None:

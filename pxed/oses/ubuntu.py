@@ -25,6 +25,7 @@ from pxed.oses.family import Family, NodeView, Release, Resources, Urls
 from pxed.oses.features import Bonds
 from pxed.oses.linux import ARM64, LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.netplan import netplan
+from pxed.oses.network import resolved
 from pxed.oses.options import CommonOptions, Url
 from pxed.oses.ubuntu_progress import webhook
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
@@ -122,7 +123,7 @@ def target(options: Any) -> dict[str, Any]:
     return {
         "netplan": f"# Written by pxed when this system was installed.\n{json.dumps(written, indent=2)}" if written else "",
         "named_macs": list(dict.fromkeys(name for name in named if ":" in name)),
-        "resolved": _resolved(options),
+        "resolved": resolved(options),
     }
 
 
@@ -207,15 +208,6 @@ def _chosen_storage(options: UbuntuOptions) -> dict[str, str]:
         plain = {"layout": {"name": "lvm" if options.layout == "lvm" else "direct", "match": {"path": PLACEHOLDER}, **sizing}}
         made = {"uefi": plain, "bios": plain}
     return {kind: json.dumps(each) for kind, each in made.items()}
-
-
-def _resolved(options: Any) -> str:
-    """resolved.conf(5); with name servers of our own, those are asked about everything."""
-    if not options.dnsServers and not options.dnsSearch:
-        return ""
-    domains = [*options.dnsSearch, *(["~."] if options.dnsServers else [])]
-    servers = [f"DNS={' '.join(options.dnsServers)}"] if options.dnsServers else []
-    return "\n".join(["[Resolve]", *servers, f"Domains={' '.join(domains)}"])
 
 
 def _release(name: str, codename: str, *, gigabytes: int, sources: bool, image: str, seed: str) -> Release:

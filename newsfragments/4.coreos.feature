@@ -1,0 +1,1 @@
+Flatcar and Fedora CoreOS can be installed: a live system writes the image, Ignition 3.3 sets up accounts, keys, static networks with VLANs, services and your commands; a config of your own can be merged (`ignitionScriptUri`). See docs/os/coreos.md.

@@ -25,7 +25,7 @@ from tests.oses.sandbox import Sandbox
 CATALOG = Catalog()
 BOTH = pytest.mark.parametrize("family", [family.name for family in FAMILIES])
 EVERY = [(family.name, release, case) for family in FAMILIES for release in family.releases for case in CASES]
-DISK = {"installDisk": {"serial": "WD-123"}}
+DISK: dict[str, Any] = {"installDisk": {"serial": "WD-123"}}
 
 
 @functools.cache
@@ -141,7 +141,7 @@ def test_accounts_have_their_hashes_keys_and_groups(family: str) -> None:
 
 def test_a_user_core_of_ones_own_keeps_the_keys_of_both_options() -> None:
     other = KEY.replace("me@", "you@")
-    options = {"users": [{"name": "core", "sshKeys": [KEY, KEY]}], "coreSshKeys": [KEY, other]}
+    options: dict[str, Any] = {"users": [{"name": "core", "sshKeys": [KEY, KEY]}], "coreSshKeys": [KEY, other]}
     (core,) = config("fcos", **options)["passwd"]["users"]
     assert core["sshAuthorizedKeys"] == [KEY, other]
 
@@ -177,7 +177,7 @@ def sections(text: str) -> dict[str, dict[str, str]]:
     return {name: dict(parser[name]) for name in parser.sections()}
 
 
-NETWORK = {"networkDevices": sample("flatcar", "full")["networkDevices"]}
+NETWORK: dict[str, Any] = {"networkDevices": sample("flatcar", "full")["networkDevices"]}
 NETWORK["networkDevices"].append({"device": "52:54:00:aa:bb:dd", "ipv4": {"ipAddr": "10.7.0.5", "prefixlen": 24, "vlanIds": [7]}})
 
 
@@ -293,7 +293,7 @@ def walked(box: Sandbox, family: str, **options: Any) -> subprocess.CompletedPro
 
 @BOTH
 def test_a_node_installs_itself_and_its_first_boot_says_so(family: str, tmp_path: Path) -> None:
-    options = {**DISK, "hostname": "web1", "scripts": {"firstboot": ['echo ran >>"$PXED_ROOT/ran"']}}
+    options: dict[str, Any] = {**DISK, "hostname": "web1", "scripts": {"firstboot": ['echo ran >>"$PXED_ROOT/ran"']}}
     box = machine(tmp_path, family, **options)
     assert walked(box, family, **options).returncode == 0
     assert [(phase, status) for phase, status, _ in box.told()] == [("started", "ok"), ("installed", "ok")]
@@ -331,7 +331,7 @@ def test_an_appliance_that_is_away_for_a_moment_is_asked_again(family: str, tmp_
 
 @BOTH
 def test_without_a_disk_that_fits_nothing_is_written(family: str, tmp_path: Path) -> None:
-    options = {"installDisk": {"serial": "other"}}
+    options: dict[str, Any] = {"installDisk": {"serial": "other"}}
     box = machine(tmp_path, family, **options)
     assert walked(box, family, **options).returncode == 1
     phase, status, text = box.told()[-1]

@@ -152,9 +152,7 @@ def test_a_failing_command_fails_the_install_if_asked(tmp_path: Path) -> None:
 
 def test_hostile_commands_reach_their_file_unchanged(tmp_path: Path) -> None:
     box, script = box_with(tmp_path, "http://127.0.0.1:9", scripts={"firstboot": HOSTILE})
-    noting = script.replace(
-        'if sh "$root/usr/local/lib/pxed/command" </dev/null; then', 'if cp "$root/usr/local/lib/pxed/command" "command.$1"; then'
-    )
+    noting = script.replace('if sh "$home/command" </dev/null; then', 'if cp "$home/command" "command.$1"; then')
     assert noting != script
     box.run(noting.replace('"$try" -lt 300', '"$try" -lt 0'))
     assert [(tmp_path / f"work/command.{n + 1}").read_bytes().decode() for n in range(len(HOSTILE))] == [

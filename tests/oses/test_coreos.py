@@ -144,6 +144,8 @@ def test_a_user_core_of_ones_own_keeps_the_keys_of_both_options() -> None:
     options: dict[str, Any] = {"users": [{"name": "core", "sshKeys": [KEY, KEY]}], "coreSshKeys": [KEY, other]}
     (core,) = config("fcos", **options)["passwd"]["users"]
     assert core["sshAuthorizedKeys"] == [KEY, other]
+    (ann,) = config("fcos", users=[{"name": "ann", "sshKeys": [KEY, KEY]}])["passwd"]["users"]
+    assert ann["sshAuthorizedKeys"] == [KEY]  # a key twice makes the config invalid
 
 
 @BOTH

@@ -16,10 +16,9 @@ from pxed.cli.event_command import say_lost
 from pxed.cli.invocation import Invocation, Pace, json_option
 from pxed.cli.live import Follower
 from pxed.cli.resolve import find_target
-from pxed.cli.watch_view import JsonLines, PlainLines, Screen, View
+from pxed.cli.watch_view import ENDING, JsonLines, PlainLines, Screen, View
 
 _CHANGING = ("install.", "notification")
-_ENDING = {"install.done", "install.unproven", "install.failed", "install.cancelled", "install.parked"}
 
 
 @click.command()
@@ -123,9 +122,9 @@ class Watcher:
                 return
             self._view.event(event)
             kind, install_id = str(event.get("kind", "")), event.get("install")
-            if kind in _ENDING:
+            if kind in ENDING:
                 told.add(install_id)
-            if kind in _ENDING or (kind.startswith(_CHANGING) and not self._follower.pending):
+            if kind in ENDING or (kind.startswith(_CHANGING) and not self._follower.pending):
                 await self._refresh(install_id)
 
     def _over(self) -> bool:

@@ -17,6 +17,8 @@ from pxed.cli.output import clean, clock_time, console, duration, moment, print_
 Tree = dict[str, Any]
 
 _KEPT_EVENTS = 12
+ENDING = frozenset({"install.done", "install.unproven", "install.failed", "install.cancelled", "install.parked"})
+"""The kinds of event with which an install ends."""
 
 
 class View(Protocol):
@@ -53,7 +55,10 @@ class JsonLines:
 
 
 class PlainLines:
-    """One line per event, and one when an install's state, stage or progress changes: for logs and pipes."""
+    """One line per event, and one when an install's state, stage or progress changes: for logs and pipes.
+
+    The event that ends an install is always followed by such a line, even if a poll had seen the end before it came.
+    """
 
     moves = False
 
@@ -71,6 +76,8 @@ class PlainLines:
 
     def event(self, event: Tree) -> None:
         console().print(event_line(event))
+        if event.get("kind") in ENDING:
+            self._last.pop(str(event.get("install")), None)
 
     def install(self, install: Tree) -> None:
         line = summary(install)

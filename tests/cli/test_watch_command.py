@@ -50,6 +50,15 @@ def test_an_end_that_is_no_success_is_status_1_with_the_reason(running: Applianc
     assert result.stdout.splitlines()[-1].startswith(f"web1  debian 12  {state}  10 %  {reason}")
 
 
+def test_the_last_line_says_how_it_ended_even_if_a_poll_saw_it_before_the_event(running: Appliance) -> None:
+    ended = {"state": "failed", "reason": "The disk is full"}
+    running.world.later(0.1, lambda: running.api.routes.__setitem__(("GET", f"installs/{ID}"), (200, an_install(**ended))))
+    running.world.later(0.45, lambda: happens(running, an_event(2, "install.failed", "The disk is full"), **ended))
+    result = running.pxed("watch", ID)
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[-1].startswith("web1  debian 12  failed  10 %  The disk is full")
+
+
 def test_an_install_that_has_ended_is_told_at_once(running: Appliance) -> None:
     running.api.routes["GET", f"installs/{ID}"] = (200, an_install(state="done", percent=100))
     assert running.pxed("watch", ID).exit_code == 0

@@ -35,6 +35,8 @@ class LinuxBoot:
     kept: str | None = None
     bios_only: bool = False
     """This kernel cannot be started by UEFI firmware; its boot script says so there instead of trying."""
+    tells: bool = False
+    """The boot script tells us `started` when kernel and initrd are in memory, for an installer that can't say so itself."""
 
     @property
     def initrd_names(self) -> tuple[str, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 
 import pytest
+from twisted.internet import reactor
 
 from tests.lab import assets, host
 from tests.lab.assets import Assets
+from tests.lab.interrupt import unwinding
 from tests.lab.scene import Scene
 
 
@@ -31,13 +32,8 @@ def _able(request: pytest.FixtureRequest) -> Iterator[None]:
     problem = host.missing()
     if problem:
         pytest.skip(problem)
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    yield
-    signal.signal(signal.SIGTERM, before)
+    with unwinding(reactor):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pxed.cli.client import Client
-from pxed.cli.install_start import say_armed, start
+from pxed.cli.install_start import say_armed, start, warn
 from pxed.cli.invocation import Invocation, json_option
 from pxed.cli.output import ago, clean, console, duration, local, print_fields, print_json, print_table, styled
 from pxed.cli.resolve import find_install
@@ -187,6 +187,7 @@ def _act(invocation: Invocation, handle: str, verb: str, as_json: bool, sentence
         return await client.post("installs", (await find_install(client, handle))["id"], verb)
 
     found = invocation.call(ask)
+    warn(found)
     if as_json:
         print_json(found)
     elif sentence:

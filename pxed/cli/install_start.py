@@ -83,6 +83,7 @@ def start(
 
     async def create(client: Client) -> tuple[Any, int]:
         made = await client.post("installs", body=body)
+        warn(made)
         if not watching:
             return made, 0
         if not as_json:
@@ -117,6 +118,12 @@ def gather(
     return options
 
 
+def warn(answer: dict[str, Any]) -> None:
+    """The appliance's warnings, one line of standard error each."""
+    for sentence in answer.get("warnings") or ():
+        click.echo(f"Warning: {clean(sentence)}.", err=True)
+
+
 def say_armed(made: dict[str, Any]) -> None:
     """Tell what was ordered and what comes next."""
     node = made.get("node") or {}
@@ -130,6 +137,7 @@ def _preview(invocation: Invocation, body: dict[str, Any], as_json: bool) -> Non
         return await client.post("preview", body=body)
 
     found = invocation.call(ask)
+    warn(found)
     if as_json:
         print_json(found)
         return

@@ -20,6 +20,7 @@ from pxed.oses.debian import DEBIAN
 from pxed.oses.esxi import ESXI
 from pxed.oses.family import Family, InstallView, NodeView, Release, Resources, Urls
 from pxed.oses.features import refusals
+from pxed.oses.options import CommonOptions
 from pxed.oses.photon import PHOTON
 from pxed.oses.redhat import FAMILIES as REDHAT
 from pxed.oses.render import Renderer, TemplateProblem, kind_of
@@ -104,11 +105,18 @@ class Catalog:
         found = self._family(family)
         chosen = self._release(found, release)
         sealed = parse(found.options, options, field="options", refused=refusals(found.options, found.title)).sealed()
-        try:
-            self._everything(found, found.context(chosen, sealed, _Sample(), SAMPLE_URLS, self._resources))
-        except TemplateProblem as problem:
-            raise InvalidRequest(f"These options cannot be written into the installer's files: {problem}", field="options") from None
+        self._try(found, chosen, sealed)
         return Prepared(found.name, chosen.name, found.recipe_for(sealed).name, sealed.stored())
+
+    def check(self, install: InstallView) -> None:
+        """Whether `install` could be ordered again as it is stored; as slow as `prepare`. NotFound, InvalidRequest: another pxed stored
+        it, or its medium has changed."""
+        found = self._family(install.family)
+        self._try(found, self._release(found, install.release), parse(found.options, install.options, field="options"))
+
+    def warnings(self, install: Prepared | InstallView) -> list[str]:
+        """What its operator will probably regret, in sentences."""
+        return parse(self._family(install.family).options, install.options, field="options").warnings()
 
     def profile(self, install: InstallView, node: NodeView, urls: Urls) -> str:
         """The iPXE script that boots the installer of `install`."""
@@ -238,6 +246,13 @@ class Catalog:
         schema["properties"] = {name: each for name, each in schema["properties"].items() if name not in found.options.refused}
         return schema
 
+    def _try(self, family: Family, release: Release, options: CommonOptions) -> None:
+        """Render every file once, against a sample node. InvalidRequest."""
+        try:
+            self._everything(family, family.context(release, options, _Sample(), SAMPLE_URLS, self._resources))
+        except TemplateProblem as problem:
+            raise InvalidRequest(f"These options cannot be written into the installer's files: {problem}", field="options") from None
+
     def _everything(self, family: Family, context: Mapping[str, Any]) -> dict[str, str]:
         """Every file by public name; a made one shows as its size."""
         written = {name: self._render(template, context) for name, template in {"boot.ipxe": family.profile, **family.files}.items()}
@@ -248,7 +263,7 @@ class Catalog:
 
     def _context(self, install: InstallView, node: NodeView, urls: Urls) -> dict[str, Any]:
         family = self._family(install.family)
-        options = family.options.model_validate(dict(install.options))
+        options = parse(family.options, install.options, field="options")
         return family.context(self._release(family, install.release), options, node, urls, self._resources)
 
     def _family(self, name: str) -> Family:

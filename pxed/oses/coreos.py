@@ -101,6 +101,11 @@ class IgnitionOptions(Services, CommonOptions):
         description="An Ignition config (3.0 to 3.3) of your own: the node fetches it at its first boot and merges it over pxed's",
     )
 
+    @property
+    def opens_by_itself(self) -> bool:
+        """By a key of the user core; and a config of the operator's own may hold anything."""
+        return bool(self.coreSshKeys or self.ignitionScriptUri)
+
 
 class FlatcarOptions(IgnitionOptions):
     """Flatcar's."""

@@ -22,6 +22,9 @@ from pxed.oses.strict import Strict, names
 SECRETS = frozenset({"rootPassword", "rootPasswordHash", "password", "passwordHash", "activationKey"})
 """Option names, at any depth, that are never shown."""
 
+ADMINISTRATORS = frozenset({"admin", "sudo", "wheel"})
+"""Groups whose members may become root, in one system or another."""
+
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 
 
@@ -252,6 +255,28 @@ class CommonOptions(Strict):
         if self.layout == "plain" and self.installPartitions:
             raise ValueError("layout custom or lvm, since installPartitions is given")
         return self
+
+    @property
+    def opens_by_itself(self) -> bool:
+        """Whether somebody can log in and become root by an option that is this family's own."""
+        return False
+
+    def warnings(self) -> list[str]:
+        """What will probably be regretted, though it can be installed: sentences for the operator, none of them with a secret."""
+        if self.opens_by_itself or self.rootPassword or self.rootPasswordHash or self.rootSshKeys:
+            return []
+        logins = [user for user in self.users if user.password or user.passwordHash or user.sshKeys]
+        if not logins:
+            return [
+                "Nobody can log in to the installed system: root is locked, and no user has a password or an SSH key. "
+                "Give rootSshKeys, rootPassword or users, unless your scripts see to it"
+            ]
+        if not any(user.sudo or ADMINISTRATORS.intersection(user.groups) for user in logins):
+            return [
+                "Nobody can become root in the installed system: root is locked, and no user who can log in has sudo. "
+                "Give one of them sudo, unless your scripts see to it"
+            ]
+        return []
 
     def sealed(self) -> Self:
         """The same options with every password hashed and forgotten. Slow (see `accounts`): call it in a thread."""

@@ -12,7 +12,7 @@ from typing import Literal
 
 from twisted.logger import Logger
 
-from pxed.errors import NotFound
+from pxed.errors import NotFound, PxedError
 from pxed.node.guard import Guard
 from pxed.node.identity import normalise_mac
 from pxed.node.inventory import Inventory
@@ -29,6 +29,11 @@ Syntax = Literal["ipxe", "grub"]
 
 _GRUB_BY_MAC = re.compile(r"grub\.cfg-01-((?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2})")
 """GRUB's own search uses hyphens, our `which` script GRUB's $net_default_mac, which has colons. 01 is Ethernet."""
+
+
+def why(problem: Exception) -> str:
+    """`problem` in a sentence for the timeline, which gets no more of our own faults than that there is one."""
+    return str(problem) if isinstance(problem, PxedError) else "this pxed has a fault, which its log describes"
 
 
 class BootScripts:
@@ -83,13 +88,20 @@ class BootScripts:
                 text = f"{node.label} asked for a boot profile and was sent on to its disk{why}"
                 self._timeline.record("http.localboot", text, node=node.id)
             return self._catalog.localboot(node, syntax, base, self._grub(node.arch))
-        urls = self._urls(base, install.token)
-        script = self._catalog.profile(install, node, urls) if syntax == "ipxe" else self._catalog.grub(install, node, urls, mac)
+        script = self._script(install, node, self._urls(base, install.token), mac, syntax)
         if asked:
             text = f"{node.label} fetched its boot profile ({install.family} {install.release}{', for GRUB' if syntax == 'grub' else ''})"
             self._timeline.record("http.profile", text, node=node.id, install=install.id)
             self._engine.progress(install.id, 2, "boot profile fetched")
         return script
+
+    def _script(self, install: Install, node: Node, urls: Urls, mac: str, syntax: Syntax) -> str:
+        """The script of `install`. If it cannot be made, the operator hears of it: the node's screen is all that shows it otherwise."""
+        try:
+            return self._catalog.profile(install, node, urls) if syntax == "ipxe" else self._catalog.grub(install, node, urls, mac)
+        except Exception as problem:
+            self._timeline.record("http.failed", f"{node.label} got no boot profile: {why(problem)}", node=node.id, install=install.id)
+            raise
 
     def told(self, mac: str, facts: Mapping[str, str]) -> None:
         """What a node that asked said of itself; "" says nothing."""

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.web.error import UnsupportedMethod
 
 from pxed.errors import NotFound
+from pxed.oses.scripts import why
 from pxed.web import callback
 from pxed.web.request import Plain
 from pxed.web.rooms import Rooms
@@ -74,6 +75,10 @@ class InstallerFiles(Plain):
             )
             request.reply(404, "no such file\n")
             return
+        except Exception as problem:
+            text = f"{node.label} could not be given {name[:80]}: {why(problem)}"
+            rooms.timeline.record("http.failed", text, node=node.id, install=install.id)
+            raise
         request.setHeader(b"Cache-Control", b"no-store")
         request.reply(200, rendered.body, rendered.content_type)
         if request.method != b"HEAD":

@@ -120,6 +120,21 @@ def test_a_dry_run_shows_every_file_and_orders_nothing(appliance: Appliance, sen
     assert sent == []
 
 
+def test_warnings_are_lines_of_standard_error_and_a_field_of_the_json(appliance: Appliance) -> None:
+    warned = {"warnings": ["Nobody can log in\x1b"]}
+    appliance.api.routes["POST", "installs"] = (201, an_install(**warned))
+    appliance.api.routes["POST", "preview"] = (200, {"files": {}, **warned})
+    appliance.api.routes["GET", "installs/3f2a9c01d4"] = (200, an_install())
+    appliance.api.routes["POST", "installs/3f2a9c01d4/retry"] = (201, an_install(**warned))
+    for words in (["web1", "debian"], ["web1", "debian", "--dry-run"], ["retry", "3f2a9c01d4"]):
+        result = appliance.pxed("install", *words)
+        assert result.exit_code == 0, result.output
+        assert result.stderr == "Warning: Nobody can log in?.\n"
+        assert "Nobody" not in result.stdout
+        told = appliance.pxed("install", *words, "--json")
+        assert json.loads(told.stdout)["warnings"] == warned["warnings"]
+
+
 def test_list_is_newest_first_and_passes_its_filters(appliance: Appliance) -> None:
     old = an_install(id="old", state="failed", reason="No answer within 2 h", progress="", created_at="2026-05-20T00:00:00Z")
     appliance.api.routes["GET", "installs"] = (200, {"installs": [old, an_install()]})

@@ -58,7 +58,8 @@ def test_sigterm_unwinds_the_fixtures(tmp_path: Path, at: str) -> None:
     try:
         deadline = time.monotonic() + WITHIN
         while not (tmp_path / "up").exists():
-            assert run.poll() is None and time.monotonic() < deadline
+            assert run.poll() is None
+            assert time.monotonic() < deadline
             time.sleep(0.05)
         run.send_signal(signal.SIGTERM)
         assert run.wait(WITHIN) == pytest.ExitCode.INTERRUPTED

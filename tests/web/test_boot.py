@@ -112,13 +112,19 @@ def test_what_is_no_mac_address_is_not_found_and_records_nothing(world: World, p
     assert not world.inventory.all()
 
 
-def test_the_profile_of_a_template_that_fails_is_a_500_and_the_node_goes_on_to_its_disk(world: World, logged: Logged) -> None:
+def test_a_profile_that_cannot_be_made_is_an_error_and_the_timeline_says_why(world: World, logged: Logged) -> None:
     _, install = world.armed()
     install.release = "no such release"
     assert world.ask("GET", PATH).code == 404
+    assert world.texts()[-1] == f"{MAC} got no boot profile: Debian has no release 'no such release'; there is 12, 13, 11"
     install.options = {"users": 5}
     install.release = "12"
+    assert world.ask("GET", PATH).code == 422
+    assert world.texts()[-1].startswith(f"{MAC} got no boot profile: options.users: expected")
+    install.options = {}
+    world.urls = lambda _base, _token: None
     assert world.ask("GET", PATH).code == 500
+    assert world.texts()[-1] == f"{MAC} got no boot profile: this pxed has a fault, which its log describes"
     assert logged.take()
 
 

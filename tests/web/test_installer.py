@@ -59,6 +59,14 @@ def test_a_file_the_install_does_not_have_is_not_found_and_told(world: World) ->
     assert world.kinds()[-1] == "http.failed"
 
 
+def test_a_file_that_cannot_be_made_is_an_error_and_the_timeline_says_why(world: World) -> None:
+    _, install = world.armed()
+    install.options = {"users": 5}
+    assert world.ask("GET", f"/i/{install.token}/preseed.cfg").code == 422
+    assert world.kinds()[-1] == "http.failed"
+    assert world.texts()[-1].startswith(f"{MAC} could not be given preseed.cfg: options.users: expected")
+
+
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", "preseed.cfg"), ("HEAD", "notify/installed"), ("DELETE", "preseed.cfg"), ("GET", "notify/a/b")]
 )

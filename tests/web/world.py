@@ -187,6 +187,7 @@ class World:
         self.catalog = CATALOG
         self.guard = Guard(inventory=self.inventory, timeline=self.timeline, seconds=self.reactor.seconds)
         self.programs = BootPrograms([])
+        self.urls: Callable[[str, str], Any] = Urls
         settings = Settings(state_dir=self.root.parent / "state", repository=())
         self.registry = Registry(
             [Entry(each, (), configured=True) for each in ({"debian": Repository("debian", [])} | dict(self.repositories)).values()],
@@ -205,7 +206,7 @@ class World:
                 timeline=self.timeline,
                 engine=self.engine,  # type: ignore[arg-type]
                 catalog=self.catalog,
-                urls=Urls,
+                urls=lambda base, token: self.urls(base, token),
                 guard=self.guard,
                 grub=lambda arch: found.path if (found := self.programs.grub(arch)) else None,
             ),
@@ -257,6 +258,10 @@ class World:
 
         run(create())
         return node, made[0]
+
+    def texts(self) -> list[str]:
+        """What the timeline says, in order."""
+        return [event.text for event in self.timeline._memory]
 
     def kinds(self) -> list[str]:
         """The kinds of events on the timeline, in order."""

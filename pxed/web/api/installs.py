@@ -45,7 +45,7 @@ class Installs:
         install = await self._rooms.engine.create(
             node.id, family=prepared.family, release=prepared.release, recipe=prepared.recipe, options=prepared.options
         )
-        return 201, shape(self._rooms, install)
+        return 201, self._ordered(install)
 
     async def preview(self, request: Any) -> tuple[int, Json]:
         handle, prepared = await self._prepared(request)
@@ -56,7 +56,7 @@ class Installs:
             node = None
         urls = self._rooms.urls(request.base, PREVIEW_TOKEN)
         files = await self._rooms.disk.do(self._rooms.catalog.preview, prepared, node, urls)
-        return 200, {"files": files}
+        return 200, {"files": files, "warnings": self._rooms.catalog.warnings(prepared)}
 
     async def all(self, request: Any) -> tuple[int, Json]:
         handle, state = request.argument("node"), request.argument("state")
@@ -77,11 +77,17 @@ class Installs:
         return 200, shape(self._rooms, await self._rooms.engine.cancel(install_id))
 
     async def retry(self, _request: Any, install_id: str) -> tuple[int, Json]:
-        self._check_repository(self._rooms.engine.get(install_id))
-        return 201, shape(self._rooms, await self._rooms.engine.retry(install_id))
+        old = self._rooms.engine.get(install_id)
+        self._check_repository(old)
+        await self._rooms.disk.do(self._rooms.catalog.check, old)
+        return 201, self._ordered(await self._rooms.engine.retry(install_id))
 
     async def restart(self, _request: Any, install_id: str) -> tuple[int, Json]:
         return 200, shape(self._rooms, await self._rooms.engine.restart(install_id))
+
+    def _ordered(self, install: Any) -> Json:
+        """A new install, with `warnings`: sentences on what its operator will probably regret."""
+        return {**shape(self._rooms, install), "warnings": self._rooms.catalog.warnings(install)}
 
     async def _prepared(self, request: Any) -> tuple[str, Any]:
         body = gate.body_of(request)

@@ -70,6 +70,38 @@ def test_a_preview_renders_every_file_and_changes_nothing(api: Api, world: World
     assert not world.engine.installs
 
 
+OPEN = {"users": [{"name": "ada", "sshKeys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIH ada@host"]}]}
+
+
+@pytest.mark.parametrize(
+    ("options", "warning"),
+    [
+        ({}, "Nobody can log in"),
+        ({"users": [{"name": "ada"}]}, "Nobody can log in"),
+        (OPEN, "Nobody can become root"),
+        ({"users": [{**OPEN["users"][0], "sudo": True}]}, None),
+        ({"users": [{**OPEN["users"][0], "groups": ["sudo"]}]}, None),
+        ({"rootPassword": "secret-12"}, None),
+    ],
+)
+def test_whoever_orders_a_system_that_nobody_can_use_is_warned(api: Api, options: dict[str, object], warning: str | None) -> None:
+    order = {**ORDER, "options": options}
+    answers = [api.send("POST", "/preview", order), api.send("POST", "/installs", order, code=201)]
+    answers.append(api.send("POST", f"/installs/{answers[1]['id']}/retry", code=201))
+    for answer in answers:
+        assert len(answer["warnings"]) == (warning is not None)
+        assert all(sentence.startswith(str(warning)) for sentence in answer["warnings"])
+
+
+def test_what_can_no_longer_be_installed_as_it_is_stored_is_not_retried(api: Api, world: World) -> None:
+    made = api.send("POST", "/installs", ORDER, code=201)
+    install = world.engine.installs[made["id"]]
+    install.state, install.options = "failed", {"gone": 1}
+    error = api.fails("POST", f"/installs/{made['id']}/retry")
+    assert (error["status"], error["field"]) == (422, "options.gone")
+    assert list(world.engine.installs) == [made["id"]]
+
+
 def test_a_preview_of_a_known_node_names_it(api: Api) -> None:
     api.send("POST", "/nodes", {"mac": MAC, "name": "web1"}, code=201)
     assert "web1" in api.send("POST", "/preview", {**ORDER, "node": "web1", "options": {}})["files"]["boot.ipxe"]

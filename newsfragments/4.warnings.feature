@@ -1,0 +1,1 @@
+Ordering, previewing or retrying an install warns of a system that nobody could log in to, or in which nobody could become root (`warnings` in the API's answers). A boot profile or answer file that cannot be made is on the node's timeline with the reason; an install that could no longer be rendered is not retried.

@@ -26,6 +26,11 @@ def is_secret(name: str) -> bool:
     return bool(_SECRET.search(name))
 
 
+def has_password(text: str) -> bool:
+    """Whether there is a URL with user and password in `text`."""
+    return re.search(r"://[^/@\s:]*:[^/@\s]+@", text) is not None
+
+
 def parse_assignments(items: Sequence[str], read: Read, onto: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """``["hostname=web1", "users.0.name=alice"]`` laid over `onto` (left as it is). InvalidRequest names the path and what was expected.
 
@@ -46,6 +51,8 @@ def _value(path: str, text: str, read: Read) -> Any:
         return read("-" if text == "-" else text[1:]).rstrip("\r\n")
     if is_secret(path):
         raise InvalidRequest(_explain(path), field=path, expected="@FILE or -")
+    if has_password(text):
+        raise InvalidRequest(_explain(f"{path} has a URL with a password, which"), field=path, expected="@FILE or -")
     try:
         value = json.loads(text)
     except ValueError:

@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from pxed.cli.client import Client, Refused
+from pxed.cli.install_options import has_password
+from pxed.cli.install_start import Reader
 from pxed.cli.invocation import Invocation, json_option
 from pxed.cli.output import clean, local, print_fields, print_json, print_table, size
 from pxed.errors import InvalidRequest
@@ -94,6 +96,7 @@ def show(invocation: Invocation, name: str, as_json: bool) -> None:
 def add(invocation: Invocation, words: tuple[str, ...], replace: bool, as_json: bool) -> None:
     """Add a repository: SOURCE is an .iso or a directory of the appliance's host, or the URL of an .iso or of a server's tree.
 
+    A URL with a password is given as @FILE or - (standard input): every user of a host can read its command lines.
     Without NAME it is called what pxed recognises, e.g. rocky-9, which is where an install of Rocky 9 looks. An image stays where it is;
     one that is given by URL is downloaded into the state directory. If this fails, a repository of that name stays as it was.
 
@@ -106,7 +109,7 @@ def add(invocation: Invocation, words: tuple[str, ...], replace: bool, as_json: 
     """
     if len(words) > 2:
         raise InvalidRequest(f"{len(words)} words are too many", field="repo add", expected="[NAME] SOURCE")
-    body: dict[str, Any] = {"source": source_of(words[-1]), **({"name": words[0]} if len(words) == 2 else {}), "replace": replace}
+    body: dict[str, Any] = {"source": _told(words[-1]), **({"name": words[0]} if len(words) == 2 else {}), "replace": replace}
 
     async def work(client: Client) -> Any:
         job = await client.post("repositories", body=body)
@@ -161,7 +164,7 @@ def recognise(invocation: Invocation, source: str, as_json: bool) -> None:
     """
 
     async def ask(client: Client) -> Any:
-        return await client.post("recognise", body={"source": source_of(source)})
+        return await client.post("recognise", body={"source": _told(source)})
 
     found = invocation.call(ask)
     if as_json:
@@ -174,6 +177,15 @@ def recognise(invocation: Invocation, source: str, as_json: bool) -> None:
 def source_of(text: str) -> str:
     """A URL as it is; a path as an absolute one, as seen from here."""
     return text if text.startswith(("http://", "https://")) else os.path.abspath(Path(text).expanduser())
+
+
+def _told(word: str) -> str:
+    """SOURCE, out of a file if it says so. InvalidRequest."""
+    if word == "-" or (word.startswith("@") and len(word) > 1):
+        return source_of(Reader()(word.removeprefix("@")).strip())
+    if has_password(word):
+        raise InvalidRequest("A URL with a password isn't taken from the command line", field="SOURCE", expected="@FILE or -")
+    return source_of(word)
 
 
 async def _followed(invocation: Invocation, client: Client, job: Any, *, quiet: bool) -> Any:

@@ -19,6 +19,9 @@ from typing import NamedTuple
 from pxed.dhcp.client import ClientClass
 
 PATIENCE = 4
+SAME_XID = 60.0
+"""A DISCOVER with the same xid but so much later (s) is another boot: some ROMs make their xid of their MAC address. Nobody waits so
+long between two repetitions (PXE 2.1: at most 32 s)."""
 SAME_EXCHANGE = 10.0
 """A DISCOVER with another xid but this soon (s) is a repetition all the same: some ROMs count xid up."""
 _MOST = 65536
@@ -95,7 +98,7 @@ class Adaptation:
             attempts[vendor_class, kind] = _Attempt(xid, now, shapes[at], at)
             self._runs(mac, attempts, kind)
             return Advice(shapes[at])
-        fresh = xid != attempt.xid and now - attempt.last >= SAME_EXCHANGE
+        fresh = now - attempt.last >= (SAME_EXCHANGE if xid != attempt.xid else SAME_XID)
         if not fresh:
             attempt.offers += 1
             in_vain = attempt.offers > PATIENCE and not attempt.followed

@@ -1,8 +1,8 @@
 """What people read of the DHCP door: counters of everything, one event and one log line for each step of an exchange.
 
-Firmware repeats itself: a retransmit (same xid) is answered but not told again, and the same silence is told once a minute. A flood must
-not become a flood of rows and lines: what exceeds `EVENTS` and `LINES` is answered and counted, and told in one sentence. A storm of a
-thousand nodes, three events each, keeps within them.
+Firmware repeats itself: a retransmit (same xid, within a minute) is answered but not told again, and the same silence is told once a
+minute. A flood must not become a flood of rows and lines: what exceeds `EVENTS` and `LINES` is answered and counted, and told in one
+sentence. A storm of a thousand nodes, three events each, keeps within them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from pxed.dhcp.adapt import SAME_XID
 from pxed.dhcp.client import Client, Silence
 from pxed.dhcp.offer import Reply
 from pxed.dhcp.packet import OFFER, MalformedPacket
@@ -157,12 +158,14 @@ class Report:
             self.log.info("{text}", text=text, node=node.id)
 
     def _is_news(self, mac: str, message: int, xid: int, what: str, again_after: float) -> bool:
-        """Whether this is no repetition of what was told last of that MAC and message: another outcome or xid; with `again_after` > 0
-        only another outcome, or so many seconds later."""
+        """Whether this is no repetition of what was told last of that MAC and message: another outcome or xid, or the same xid in
+        another boot; with `again_after` > 0 only another outcome, or so many seconds later."""
         key = (mac, message)
         last = self._told.get(key)
         at = self._seconds()
-        if last is not None and last[1] == what and (last[0] == xid or at - last[2] < again_after):
+        if last is not None and last[1] == what and at - last[2] < (SAME_XID if last[0] == xid else again_after):
+            if last[0] == xid:
+                self._told[key] = (xid, what, at)
             return False
         if last is None and len(self._told) >= _REMEMBERED:
             self._told.popitem(last=False)

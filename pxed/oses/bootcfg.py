@@ -4,7 +4,8 @@ The file is ``key=value`` lines. ``modules`` are paths between ``---``, each per
 every path that begins with neither ``/`` nor ``http://``, so a medium's leading slashes must go. The medium's names are in lower case
 here and in upper case in its ISO 9660 directory: pxed serves them in any case, and asks for them in lower.
 
-Source: VMware's "About the boot.cfg File" and "Boot the Installer from the Network" (vSphere 6.5, 7.0, 8.0 documentation).
+Sources: VMware's "About the boot.cfg File" and "Boot the Installer from the Network" (vSphere 6.5, 7.0, 8.0 documentation), esx-boot's
+mboot (options it does not know it skips, as it does `build` and `updated`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Sequence
 SEPARATOR = " --- "
 INSTALLER = "runweasel"
 """The kernel option that starts the installer; without it an installed system would be expected."""
+ERROR_SHOWN = "30"
+"""Seconds for which mboot shows an error before it gives up, so that who started it goes on; without this it stands there for ever."""
 DROPPED = frozenset({"cdromboot"})
 """Kernel options (lower case) that make sense on a CD only."""
 
@@ -33,6 +36,7 @@ def network_boot(text: str, *, prefix: str, options: Sequence[str]) -> str:
     settings["prefix"] = prefix
     settings["kernel"] = _path(settings["kernel"])
     settings["modules"] = SEPARATOR.join(_module(each) for each in settings["modules"].split("---") if each.strip())
+    settings.setdefault("errtimeout", ERROR_SHOWN)
     settings["kernelopt"] = " ".join(_options(settings.get("kernelopt", ""), options))
     return "".join(f"{key}={value}\n" for key, value in settings.items())
 

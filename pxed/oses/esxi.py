@@ -8,7 +8,9 @@ What the node does: mboot reads `boot.cfg` (the medium's, rewritten) and loads t
 With UEFI Secure Boot ESXi runs no %firstboot and no local.sh: nothing of these two happens then, and what shows that the system runs is
 that its ports answer (443: web and API, 902: console and agents).
 
-Sources: VMware's "Installation and Upgrade Script Commands" and "About the boot.cfg File"; RackHD's options.
+Sources: VMware's "Installation and Upgrade Script Commands" and "About the boot.cfg File"; esx-boot's mboot; RackHD's options.
+Traps: mboot shows a fatal error for ever unless it is told otherwise, by ``-e`` (seen in esx-boot from 7.0 on) and by boot.cfg's
+`errtimeout`.
 """
 
 from __future__ import annotations
@@ -88,6 +90,7 @@ def context(release: Release, options: EsxiOptions, node: NodeView, urls: Urls, 
         **{f"fetch_{name}": _fetch(urls, f"{name}.sh", firewall=name == "firstboot") for name in ("pre", "post", "firstboot")},
         "full_name": full_name(options) if options.hostname else "",
         "boot_mac": boot_mac(options),
+        "mboot_options": ["-e"] if release.data["number"] >= (7, 0) else [],
     }
 
 

@@ -25,6 +25,7 @@ SECRETS = frozenset({"rootPassword", "rootPasswordHash", "password", "passwordHa
 ADMINISTRATORS = frozenset({"admin", "sudo", "wheel"})
 """Groups whose members may become root, in one system or another."""
 
+_CREDENTIALS = re.compile(r"://[^/@\s]*@")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 
 
@@ -291,8 +292,9 @@ class CommonOptions(Strict):
 
 
 def visible(options: Any) -> Any:
-    """Stored options without their secrets, for the API and the console; a proxy's password is masked."""
+    """Stored options without their secrets, for the API and the console; user and password of any URL among them are masked."""
     if isinstance(options, Mapping):
-        shown = {name: visible(value) for name, value in options.items() if name not in SECRETS}
-        return {**shown, "proxy": re.sub(r"//[^/@]*@", "//***@", shown["proxy"])} if isinstance(shown.get("proxy"), str) else shown
+        return {name: visible(value) for name, value in options.items() if name not in SECRETS}
+    if isinstance(options, str):
+        return _CREDENTIALS.sub("://***@", options)
     return [visible(value) for value in options] if isinstance(options, list | tuple) else options

@@ -40,14 +40,18 @@ class Records:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.unreadable = 0
+        """How many `all` found that it could not read."""
 
     def all(self) -> list[Record]:
         """Every readable record; one that isn't is logged and left where it is."""
         found = []
+        self.unreadable = 0
         for path in sorted(self.root.glob("*.json")) if self.root.is_dir() else []:
             try:
                 found.append(_record(json.loads(path.read_bytes()), path.stem))
             except (OSError, ValueError, KeyError, TypeError) as e:
+                self.unreadable += 1
                 log.error("The record of a repository, {path}, can't be read and is left alone: {error}", path=path, error=repr(e))
         return found
 

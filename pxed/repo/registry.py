@@ -6,7 +6,9 @@ well. Until then, and if it fails, one of the same name stays as it was.
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +78,7 @@ class Registry(Mapping[str, Repository]):
         self._remote = Remote(client=self._builder.client, disk=self._disk, clock=reactor)
         self._records = Records(state_dir / "repositories")
         self._images = state_dir / "images"
+        self._state_dir = state_dir
         self._storing = DeferredLock()
         self._imports: dict[str, Import] = {}
         self._serial = 0
@@ -117,7 +120,8 @@ class Registry(Mapping[str, Repository]):
                 )
                 continue
             self._entries[record.name] = await self._disk.do(self._built, record)
-        await self._disk.do(_sweep, self._images, {record.owned for record in records})
+        if not self._records.unreadable:  # one of those may be all that tells of an image
+            await self._disk.do(_sweep, self._images, {record.owned for record in records})
         looked = Deferred.fromCoroutine(self._look_at_configured())
         looked.addErrback(lambda failure: log.failure("Looking at configured repositories failed", failure))
 
@@ -190,6 +194,7 @@ class Registry(Mapping[str, Repository]):
         owned = None
         try:
             place = source
+            await self._disk.do(self._refuse_our_own, source)
             if not source.startswith("/") and is_image(source):
                 owned = await self._download(job, source)
                 place = str(owned)
@@ -271,16 +276,34 @@ class Registry(Mapping[str, Repository]):
 
     # ---- in threads -------------------------------------------------------------------------------------------------------------
     def _recognise_here(self, path: Path) -> Medium:
-        if path.is_dir():
+        try:
+            kind = path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            raise InvalidRequest(
+                f"There is nothing at {path} on the appliance's host", field="source", expected="an .iso or a directory"
+            ) from None
+        except OSError as e:
+            raise InvalidRequest(f"{path} can't be read: {e.strerror}", field="source", expected="what the appliance can read") from None
+        if stat.S_ISDIR(kind):
             return recognise(DirectoryTree(path))
-        if not path.exists():
-            raise InvalidRequest(f"There is nothing at {path} on the appliance's host", field="source", expected="an .iso or a directory")
         index = self._builder.indexes.of(path)
         try:
             with path.open("rb") as f:
                 return recognise(ImageTree(f.fileno(), index))
         except OSError as e:
             raise UnreadableImage(f"{path} can't be read: {e.strerror}") from None
+
+    def _refuse_our_own(self, source: str) -> None:
+        """Whatever is a repository can be read by everybody on the network. InvalidRequest for what holds the appliance's own secrets."""
+        if not source.startswith("/"):
+            return
+        place, own = os.path.realpath(source), os.path.realpath(self._state_dir)
+        if os.path.commonpath([place, own]) in (place, own) and os.path.isdir(place):
+            raise InvalidRequest(
+                f"{source} holds the appliance's own files (or lies among them), and everybody on the network could read them",
+                field="source",
+                expected="a directory of installer files alone",
+            )
 
     def _built(self, record: Record) -> Entry:
         any_case = record.medium is not None and record.medium.family in ANY_CASE
@@ -296,8 +319,17 @@ def shown(source: str) -> str:
 def _checked(source: str) -> str:
     """InvalidRequest."""
     source = source.strip()
-    parts = urlsplit(source)
-    is_url = parts.scheme in ("http", "https") and bool(parts.hostname)
+    try:
+        parts = urlsplit(source)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, half an IPv6 address
+        raise InvalidRequest("This is no URL", field="source", expected="a URL like http://mirror.example.com/tree") from None
+    if is_url and (parts.query or parts.fragment):
+        raise InvalidRequest(
+            "A repository's URL is that of a folder or an .iso: nothing behind '?' or '#' is asked for",
+            field="source",
+            expected="a URL without '?' and '#'",
+        )
     if not source.isprintable() or not (is_url or source.startswith("/")):
         raise InvalidRequest(
             "A repository is made of an .iso, a directory or a server's tree",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -86,8 +87,7 @@ class Builder:
     def _layer(self, name: str, text: str, cache_bytes: int, any_case: bool) -> Layer | None:
         if text.startswith("/"):
             path = Path(text)
-            is_image = path.is_file() or (path.suffix.lower() == ".iso" and not path.is_dir())
-            return IsoLayer(path, self.indexes, self.disk) if is_image else DirectoryLayer(path, self.disk, any_case=any_case)
+            return IsoLayer(path, self.indexes, self.disk) if _is_image(path) else DirectoryLayer(path, self.disk, any_case=any_case)
         url = debian_mirror() if text == "apt" else text
         if url is None:
             log.warn("Repository {name}: this host's apt has no Debian mirror, so that layer is empty", name=name)
@@ -97,3 +97,11 @@ class Builder:
         place = self._cache_dir / name / "".join(c if c.isalnum() or c in "._-" else "_" for c in parts.netloc + parts.path)
         cache = Cache(place, max_bytes=cache_bytes, disk=self.disk, now=self._now)
         return Mirror(upstream, cache, client=self.client, disk=self.disk, clock=self._reactor, now=self._now)
+
+
+def _is_image(path: Path) -> bool:
+    """Whether `path` is a file; of what can't be looked at now, whether it is called like an image."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return path.suffix.lower() == ".iso"

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from pxed.web.rooms import Rooms
+from pxed.workflow.notices import LARGEST_DATA
 
 MESSAGE = 16 << 10
 """Characters kept of a message: its end, since that is where an installer's log says what went wrong."""
@@ -39,7 +40,18 @@ def read(query: dict[str, str], body: bytes) -> Told:
     message = str(fields.pop("message", "") or fields.pop("error", "") or text)
     status = "fail" if str(fields.pop("status", "ok")).strip().lower() in _FAILED else "ok"
     fields.pop("error", None)
-    return Told(status, _clean(message), {key[:64]: _small(value) for key, value in list(fields.items())[:VALUES]})
+    return Told(status, _clean(message), _kept(fields))
+
+
+def _kept(fields: dict[str, Any]) -> dict[str, Any]:
+    """As many of `fields` as a notification may carry, in their order."""
+    kept: dict[str, Any] = {}
+    for key, value in list(fields.items())[:VALUES]:
+        kept[_clean(key)[:64]] = _small(value)
+        if len(json.dumps(kept)) > LARGEST_DATA:
+            del kept[_clean(key)[:64]]
+            break
+    return kept
 
 
 def _fields(body: bytes) -> tuple[dict[str, Any], str]:
@@ -62,8 +74,8 @@ def _clean(message: str) -> str:
 
 
 def _small(value: Any) -> Any:
-    """A JSON value as it is if it is short; else its text, cut."""
-    if value is None or isinstance(value, bool | int | float):
+    """A JSON value as it is if it is short and every database can hold it; else its text, cut."""
+    if value is None or isinstance(value, bool) or (isinstance(value, int | float) and -1e15 < value < 1e15):
         return value
     text = value if isinstance(value, str) else json.dumps(value)
     return _clean(text[:1024])

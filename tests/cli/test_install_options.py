@@ -82,6 +82,8 @@ def test_a_path_that_does_not_fit_is_named(items: list[str], field: str, says: s
         "vaultToken=hunter2",
         "luksPassphrase=hunter2",
         "encryptedPassword=hunter2",
+        "proxy=http://me:hunter2@10.0.0.1:3128",
+        'extraRepos=[{"name":"a","url":"https://me:hunter2@h/x"}]',
     ],
 )
 def test_a_secret_is_refused_on_the_command_line_and_not_repeated_in_the_message(item: str) -> None:

@@ -97,6 +97,19 @@ def test_remove_and_recognise(appliance: Appliance) -> None:
     assert appliance.json("repo", "recognise", "/srv/w.iso")["medium"]["release"] == "2022"
 
 
+def test_a_password_in_a_url_comes_from_a_file_or_standard_input(appliance: Appliance, tmp_path: Any) -> None:
+    appliance.api.routes["POST", "repositories"] = (202, a_job(state="failed", error="no"))
+    for words in (("add", "http://me:hunter2@h/x"), ("recognise", "https://:hunter2@h/x")):
+        refused = appliance.pxed("repo", *words)
+        assert refused.exit_code == 2
+        assert "hunter2" not in refused.output + refused.stderr
+    assert appliance.api.asked == []
+    (tmp_path / "url").write_text("http://me:hunter2@h/x\n")
+    appliance.pxed("repo", "add", f"@{tmp_path}/url")
+    appliance.pxed("repo", "add", "mine", "-", stdin="http://me:hunter2@h/x\n")
+    assert [body["source"] for _, _, body in appliance.api.asked] == ["http://me:hunter2@h/x"] * 2
+
+
 def test_too_many_words_are_wrong_use(appliance: Appliance) -> None:
     assert appliance.pxed("repo", "add", "a", "b", "c").exit_code == 2
 

@@ -60,6 +60,27 @@ def test_the_long_pauses_of_a_rom_between_its_discovers_are_one_exchange() -> No
     assert shapes == [PXE10] * 4
 
 
+def test_a_rom_whose_xid_is_always_the_same_gets_the_next_shape_at_its_next_boot() -> None:
+    world = World()
+    seen = []
+    for _ in range(3):
+        for pause in (0.0, 4.0, 8.0, 16.0):
+            world.pass_time(pause)
+            seen.append(_looks(world.answer(clients.rom(7, xid=0x77000001))))
+        world.pass_time(90.0)
+    assert seen == [BINL] * 4 + [PXE10] * 4 + [BARE] * 4
+    assert [event.data["shape"] for event in world.told("dhcp.offer")] == ["binl", "pxe10", "bare"]
+
+
+def test_a_rom_whose_xid_is_always_the_same_is_told_of_at_each_boot_and_counted_in_circles() -> None:
+    world = World()
+    for _ in range(3):
+        world.answer(clients.rom(7, xid=0x77000001))
+        world.responder.treatments.followed(clients.MAC)
+        world.pass_time(61.0)
+    assert len(world.told("dhcp.offer")) == 3
+
+
 def test_a_client_that_comes_to_4011_keeps_its_shape() -> None:
     world = World()
     assert _boots(world, 1) == [BINL]

@@ -29,6 +29,7 @@ kernelopt=runweasel {KS}
 modules=b.b00 --- jumpstrt.gz --- useropts.gz --- k.b00 --- chardevs.b00 --- imgpayld.tgz
 build=
 updated=0
+errtimeout=30
 """
 SIX_SEVEN = """\
 bootstate=0\r
@@ -51,6 +52,7 @@ kernelopt=runweasel {KS}
 modules=jumpstrt.gz --- useropts.gz --- features.gz --- k.b00
 build=6.7.0-3.73.14320388
 updated=0
+errtimeout=30
 """
 SEVEN = """\
 bootstate=0
@@ -73,6 +75,7 @@ kernelopt=runweasel {KS} netdevice=52:54:00:12:34:56 bootproto=dhcp
 modules=jumpstrt.gz --- useropts.gz --- features.gz --- k.b00 --- uc_intel.b00 --- vmx.v00
 build=7.0.3-0.65.20842708
 updated=0
+errtimeout=30
 """
 EIGHT = """\
 bootstate=0
@@ -95,6 +98,7 @@ kernelopt=runweasel {KS} allowLegacyCPU=true
 modules=jumpstrt.gz --- useropts.gz --- features.gz --- k.b00 Mode=Quiet --- procfs.b00
 build=8.0.2-0.0.22380479
 updated=0
+errtimeout=30
 """
 
 
@@ -115,6 +119,10 @@ def test_each_generation(medium: str, options: list[str], network: str) -> None:
 
 def test_a_medium_without_kernel_options_still_starts_the_installer() -> None:
     assert "kernelopt=runweasel ks=x\n" in network_boot("KERNEL=/B.B00\nMODULES=/K.B00\n# c=d\n", prefix=PREFIX, options=["ks=x"])
+
+
+def test_what_the_medium_says_of_errors_stays() -> None:
+    assert "errtimeout=5\n" in network_boot(EIGHT + "errtimeout=5\n", prefix=PREFIX, options=[])
 
 
 def test_a_path_that_is_a_url_stays() -> None:

@@ -143,6 +143,14 @@ def test_the_operators_commands_run_once_in_order_and_a_failing_one_is_reported(
         assert server.told == [(f"/i/{TOKEN}/notify/booted", "ok", "scripts.firstboot 2 ended with status 4.")]
 
 
+def test_nobody_else_can_read_the_operators_commands(tmp_path: Path) -> None:
+    """Neither while they run nor afterwards, when the appliance does not answer and the file stays until the next boot."""
+    box, script = box_with(tmp_path, "http://127.0.0.1:9", scripts={"firstboot": ['stat -c %a "$0" >mode; umask >mask']})
+    assert box.run(script.replace('"$try" -lt 300', '"$try" -lt 0')).returncode == 1
+    assert (tmp_path / "work/mode").read_text() == "600\n"
+    assert (tmp_path / "work/mask").read_text() == "0022\n"
+
+
 def test_a_failing_command_fails_the_install_if_asked(tmp_path: Path) -> None:
     with appliance() as server:
         box, script = box_with(tmp_path, server.base, scripts={"firstboot": ["exit 4"]}, onScriptFailure="fail")

@@ -120,14 +120,26 @@ def test_shellcheck_has_nothing_to_warn_of(case: str, tmp_path: Path) -> None:
 def test_bios_and_uefi_start_the_mediums_own_loader() -> None:
     boot = rendered("8", "minimal")["boot.ipxe"]
     tree, config = URLS.repo("esxi-8"), URLS.answer("boot.cfg")
-    assert (
-        f"\nimgfetch --name mboot.c32 {tree}/mboot.c32 || goto again\nimgexec mboot.c32 -c {config} BOOTIF=01-${{netX/mac:hexhyp}} ||"
-        in boot
-    )
-    assert f"\nkernel --name bootx64.efi {tree}/efi/boot/bootx64.efi -c {config} || goto again\nboot || goto failed\n" in boot
+    words = f"-c {config} -e BOOTIF=01-${{netX/mac:hexhyp}}"
+    assert boot.startswith("#!ipxe\n")
+    assert f"\nimgfetch --name mboot.c32 {tree}/mboot.c32 || goto again\nimgexec mboot.c32 {words} || goto failed\n" in boot
+    assert f"\nkernel --name bootx64.efi {tree}/efi/boot/bootx64.efi {words} || goto again\nboot || goto failed\n" in boot
     assert boot.index("imgexec probe.c32 || goto nocomboot") < boot.index("imgexec mboot.c32")
     assert "built without COMBOOT" in boot
     assert "status=fail&message=This+iPXE+cannot+start+mboot.c32" in boot
+
+
+def test_mboot_gives_up_after_an_error_instead_of_standing_there_for_ever() -> None:
+    """By its command line, which holds before it has boot.cfg, where that is known to have the option; by boot.cfg everywhere."""
+    for release, spoken in (("8", True), ("7", True), ("6.7", False), ("6.0", False)):
+        made = rendered(release, "minimal")
+        assert made["boot.ipxe"].count("/boot.cfg -e BOOTIF") == 2 * spoken
+        assert "\nerrtimeout=30\n" in made["boot.cfg"]
+
+
+def test_the_nic_that_was_chosen_is_the_installers_on_either_firmware() -> None:
+    boot = files("8", installInterface="52:54:00:AA:BB:CC")["boot.ipxe"]
+    assert boot.count(" BOOTIF=01-52-54-00-aa-bb-cc ||") == 2
 
 
 # the medium

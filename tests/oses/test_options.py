@@ -169,6 +169,8 @@ def test_what_is_shown_has_no_hash_and_no_proxy_password() -> None:
     assert "pr0xysecret" not in shown
     assert "http://***@10.0.2.3:3128" in shown
     assert "web1" in shown
+    urls = {"extraRepos": [{"url": "https://me:pr0xysecret@h/x"}], "scripts": {"post": ["curl http://me:pr0xysecret@h/y >z@w"]}}
+    assert visible(urls) == {"extraRepos": [{"url": "https://***@h/x"}], "scripts": {"post": ["curl http://***@h/y >z@w"]}}
 
 
 @pytest.mark.parametrize(

@@ -178,11 +178,33 @@ def test_a_removed_repository_is_gone_and_its_files_stay(world: World, tmp_path:
         run(world.registry.remove("rocky-9"))
 
 
-@pytest.mark.parametrize("source", ["relative/x.iso", "ftp://h/x.iso", "http://", "", "/a\nb", "apt"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("relative/x.iso", "ftp://h/x.iso", "http://", "", "/a\nb", "apt"),
+        *("http://[::1/x", "http://h:99999/x", "http://h:x/y", "http://h/x.iso?signature=1", "https://h/tree#part"),
+    ],
+)
 def test_a_source_that_is_none_names_the_field(world: World, source: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         world.registry.begin(source)
     assert caught.value.field == "source"
+
+
+def test_a_place_that_cannot_be_looked_at_is_a_sentence_and_keeps_no_other_from_being_there(world: World, tmp_path: Path) -> None:
+    assert "can't be read: File name too long" in world.fails(f"/{'x' * 300}.iso", "named")
+    world.add(media.tree(tmp_path / "d", ROCKY))
+    record = world.settings.state_dir / "repositories" / "rocky-9.json"
+    value = json.loads(record.read_bytes()) | {"name": "other", "source": f"/{'x' * 300}"}
+    (record.parent / "other.json").write_text(json.dumps(value))
+    assert list(world.again()) == ["other", "rocky-9"]
+
+
+@pytest.mark.parametrize("place", ["/", "state", "state/repositories", "."])
+def test_what_holds_the_appliances_own_files_is_no_repository(world: World, place: str) -> None:
+    (world.settings.state_dir / "repositories").mkdir(parents=True, exist_ok=True)
+    assert "own files" in world.fails(world.root / place, "mine")
+    assert list(world.registry) == []
 
 
 @pytest.mark.parametrize("name", ["UPPER", "../x", "a/b", "", "-x", "x" * 64])
@@ -198,8 +220,10 @@ def test_a_damaged_record_takes_nothing_else_with_it(world: World, tmp_path: Pat
     (records / "bad.json").write_text("{")
     (records / "renamed.json").write_bytes((records / "good.json").read_bytes())
     (records / "newer.json").write_text(json.dumps({"format": 99, "name": "newer"}))
+    images = media.tree(world.settings.state_dir / "images", {"of-newer.iso": "x"})
     assert list(world.again()) == ["good"]
     assert len(logged.take_errors()) == 3
+    assert [path.name for path in images.iterdir()] == ["of-newer.iso"]
 
 
 # ---- somebody's server

@@ -116,7 +116,7 @@ def test_a_profile_that_cannot_be_made_is_an_error_and_the_timeline_says_why(wor
     _, install = world.armed()
     install.release = "no such release"
     assert world.ask("GET", PATH).code == 404
-    assert world.texts()[-1] == f"{MAC} got no boot profile: Debian has no release 'no such release'; there is 12, 13, 11"
+    assert world.texts()[-1] == f"{MAC} got no boot profile: Debian has no release 'no such release'; there is 13, 12, 11"
     install.options = {"users": 5}
     install.release = "12"
     assert world.ask("GET", PATH).code == 422

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pxed.errors import StorageUnavailable
 from pxed.oses.curtin_events import read as read_event
 from pxed.web.callback import MESSAGE, Told, read
+from pxed.workflow.notices import inbox_row
 from tests.conftest import Logged
 from tests.web.world import NODE_ADDRESS, World
 
@@ -37,6 +38,17 @@ from tests.web.world import NODE_ADDRESS, World
 )
 def test_query_form_json_and_plain_text_are_read(query: dict[str, str], body: bytes, told: Told) -> None:
     assert read(query, body) == told
+
+
+def test_what_no_database_can_hold_becomes_text() -> None:
+    body = b'{"nan": NaN, "big": 1e999, "long": ' + b"9" * 400 + b', "n\\u0000\\ud800": 1}'
+    assert read({}, body).data == {"nan": "NaN", "big": "Infinity", "long": "9" * 400, "n\ufffd\ufffd": 1}
+
+
+def test_no_notification_is_refused_because_it_carries_too_much() -> None:
+    told = read({"status": "fail"}, json.dumps({f"k{n}": "x" * 2000 for n in range(60)}).encode())
+    inbox_row("installed", told.status, told.message, told.data, "", 0.0)
+    assert list(told.data)[:2] == ["k0", "k1"]
 
 
 def test_the_end_of_a_long_message_is_kept() -> None:

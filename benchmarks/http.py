@@ -3,8 +3,12 @@
     python -m benchmarks.http [--rounds 5] [--size 50] [--clients 50]
 
 Both servers run all the time and take turns in every round. The server is pinned to one core and the client to another; the client lets
-the kernel throw the body away (MSG_TRUNC), so that the server is what is measured. CPU is that of all the server's threads (schedstat).
-nginx answers the profile's bytes as a static file: it renders nothing and knows no nodes.
+the kernel throw the body away (MSG_TRUNC), so that the server is what is measured.
+
+CPU of a file is how long the server's core was not idle, because a good part of the work is the kernel's on nobody's account: it is
+charged to whoever runs at that moment, to nobody if that is the idle task, and with bbr much is sent from timers. Beside it is printed what
+the kernel charges to the server's threads (schedstat). CPU of a profile is the latter. nginx answers the profile's bytes as a static file:
+it renders nothing and knows no nodes.
 """
 
 from __future__ import annotations
@@ -147,12 +151,28 @@ def serve(work: Path, port: int) -> None:
     reactor.run()
 
 
-def download(server: Server, path: str, clients: int) -> tuple[float, float, int]:
-    """`clients` at once fetch `path`, each on a connection of its own: (seconds, CPU seconds of the server, bytes of bodies)."""
+def _idle(core: int) -> float:
+    """Seconds this core has had nothing to do, since the host started."""
+    line = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith(f"cpu{core} "))
+    fields = line.split()
+    return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """MiB/s; microseconds per MiB for which the server's core was not idle, and which were charged to its threads."""
+
+    rate: float
+    busy: float
+    charged: float
+
+
+def download(server: Server, path: str, clients: int, core: int) -> Download:
+    """`clients` at once fetch `path`, each on a connection of its own, from a server that lives on `core`."""
     poll = select.epoll()
     left: dict[int, int] = {}
     sockets: dict[int, socket.socket] = {}
-    cpu, began, total = server.cpu(), time.monotonic(), 0
+    idle, cpu, began, total = _idle(core), server.cpu(), time.monotonic(), 0
     for _ in range(clients):
         sock = socket.create_connection(("127.0.0.1", server.port))
         sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
@@ -172,7 +192,8 @@ def download(server: Server, path: str, clients: int) -> tuple[float, float, int
                     raise RuntimeError(f"the connection ended {left[number]} bytes early")
                 poll.unregister(number)
                 sockets.pop(number).close()
-    return time.monotonic() - began, server.cpu() - cpu, total
+    seconds, mib = time.monotonic() - began, total / MIB
+    return Download(mib / seconds, (seconds - _idle(core) + idle) / mib * 1e6, (server.cpu() - cpu) / mib * 1e6)
 
 
 def _stuck(sockets: dict[int, socket.socket]) -> list[tuple[int, int]]:
@@ -233,7 +254,7 @@ def rows(only: str | None = None, *, rounds: int = 5, size: int = 50, clients: i
                 server.pin(cores[-1])
             os.sched_setaffinity(0, {cores[0]})
             try:
-                return _measure(theirs, ours, only, rounds, clients)
+                return _measure(theirs, ours, only, rounds, clients, cores[-1])
             finally:
                 os.sched_setaffinity(0, set(cores))
 
@@ -247,9 +268,8 @@ def _profile_for(ours: Server, work: Path) -> None:
     (work / "www" / PROFILE.lstrip("/")).write_bytes(answer.partition(b"\r\n\r\n")[2])
 
 
-def _measure(theirs: Server, ours: Server, only: str | None, rounds: int, clients: int) -> list[dict[str, str]]:
-    rate: dict[str, list[float]] = {"ours": [], "peer": []}
-    per_mib: dict[str, list[float]] = {"ours": [], "peer": []}
+def _measure(theirs: Server, ours: Server, only: str | None, rounds: int, clients: int, core: int) -> list[dict[str, str]]:
+    files: dict[str, list[Download]] = {"ours": [], "peer": []}
     asked: dict[str, list[float]] = {"ours": [], "peer": []}
     per_request: dict[str, list[float]] = {"ours": [], "peer": []}
 
@@ -259,12 +279,11 @@ def _measure(theirs: Server, ours: Server, only: str | None, rounds: int, client
 
     for number in range(rounds):
         for who, server in turns(number):
-            seconds, cpu, total = download(server, "/b/file", clients)
-            rate[who].append(total / MIB / seconds)
-            per_mib[who].append(cpu / (total / MIB) * 1e6)
+            files[who].append(download(server, "/b/file", clients, core))
+        mine, his = files["ours"][-1], files["peer"][-1]
         print(
-            f"  round {number + 1}: file {rate['ours'][-1]:.0f} / {rate['peer'][-1]:.0f} MiB/s, "
-            f"CPU {per_mib['ours'][-1]:.0f} / {per_mib['peer'][-1]:.0f} us/MiB",
+            f"  round {number + 1}: file {mine.rate:.0f} / {his.rate:.0f} MiB/s, core {mine.busy:.0f} / {his.busy:.0f} us/MiB, "
+            f"charged {mine.charged:.0f} / {his.charged:.0f} us/MiB",
             flush=True,
         )
     for number in range(rounds):  # afterwards: our writer is still storing the events of one round when the next begins
@@ -274,8 +293,8 @@ def _measure(theirs: Server, ours: Server, only: str | None, rounds: int, client
             per_request[who].append(each * 1e6)
         print(f"  round {number + 1}: profile {asked['ours'][-1]:.0f} / {asked['peer'][-1]:.0f} /s", flush=True)
     found = [
-        _row(f"http file, {clients} clients, MiB/s", rate, least=1.0),
-        _row(f"http file, {clients} clients, CPU us/MiB", per_mib, most=1.2),
+        _row(f"http file, {clients} clients, MiB/s", {who: [each.rate for each in its] for who, its in files.items()}, least=1.0),
+        _row(f"http file, {clients} clients, CPU us/MiB", {who: [each.busy for each in its] for who, its in files.items()}, most=1.2),
         _profile_row(asked, per_request),
     ]
     return [row for row in found if only is None or row["name"].startswith(only)]

@@ -16,6 +16,7 @@ import errno
 import os
 import socket
 import struct
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
@@ -39,7 +40,8 @@ _ANCILLARY = socket.CMSG_SPACE(_PKTINFO.size)
 _RECEIVE_BUFFER = 4 << 20
 _LONGEST_DATAGRAM = 2048
 _PER_WAKEUP = 32
-"""Datagrams per turn of the reactor: a flood on port 67 must leave HTTP its share."""
+_BUDGET = 0.002
+"""Datagrams and seconds per turn of the reactor: a flood on port 67 must leave TFTP and HTTP their share."""
 
 log = Logger()
 
@@ -49,6 +51,8 @@ class Door:
     """One bound UDP socket in the reactor. `dropped` counts by reason what was lost here, both ways."""
 
     raw = False
+
+    seconds: Callable[[], float] = staticmethod(time.monotonic)
 
     def __init__(self, reactor: Any, sock: socket.socket, receive: Receive, name: str) -> None:
         self._reactor = reactor
@@ -73,8 +77,9 @@ class Door:
         return int(self._socket.getsockname()[1])
 
     def doRead(self) -> None:
-        """Hand on up to 32 waiting datagrams; one that raises is logged and does not stop the others."""
-        recvmsg, receive = self._socket.recvmsg, self._receive
+        """Hand on up to 32 waiting datagrams, or as many as 2 ms allow; one that raises is logged and does not stop the others."""
+        recvmsg, receive, seconds = self._socket.recvmsg, self._receive, self.seconds
+        stop = seconds() + _BUDGET
         for _ in range(_PER_WAKEUP):
             try:
                 data, ancillary, flags, source = recvmsg(_LONGEST_DATAGRAM, _ANCILLARY)
@@ -94,6 +99,8 @@ class Door:
                 receive(data, index, local, source[0], source[1])
             except Exception:
                 log.failure("{door}: a packet from {source} was not handled", door=self._name, source=source[0])
+            if seconds() > stop:
+                return
 
     def send(self, data: bytes, destination: tuple[str, int], index: int, server: bytes) -> bool:
         """Send from address `server` (4 bytes) on interface `index`, 0 for the routing table's choice.

@@ -13,10 +13,14 @@ words ``#``, ``||``, ``&&`` and ``;`` end a command); RFC 8259; XML 1.0; TOML 1.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 IPXE_OPERATORS = frozenset({"#", "||", "&&", ";"})
+
+_BREAK_OR_CONTROL = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")
+_NOT_VISIBLE = re.compile("[^ -~]")
 
 
 class Unwritable(ValueError):
@@ -43,7 +47,7 @@ def sh(value: Any) -> str:
 def preseed(value: Any) -> str:
     """The value part of one preseed line: no line break or control character, no blank at its ends, no final backslash."""
     found = text(value)
-    if any(ord(letter) < 32 or ord(letter) == 127 or letter in "\x85\u2028\u2029" for letter in found):
+    if _BREAK_OR_CONTROL.search(found):
         raise Unwritable("a preseed value is one line: no line breaks and no control characters")
     if found != found.strip():
         raise Unwritable("a preseed value cannot begin or end with a blank")
@@ -55,7 +59,7 @@ def preseed(value: Any) -> str:
 def line(value: Any) -> str:
     """Text in a format that is read line by line and knows no quotes: no line break and no control character."""
     found = text(value)
-    if any(ord(letter) < 32 or ord(letter) == 127 or letter in "\x85\u2028\u2029" for letter in found):
+    if _BREAK_OR_CONTROL.search(found):
         raise Unwritable("a value of one line: no line breaks and no control characters")
     return found
 
@@ -105,7 +109,7 @@ def toml(value: Any) -> str:
 def ipxe(value: Any) -> str:
     """Words of an iPXE command (a kernel argument, a URL): visible ASCII and single spaces, nothing iPXE would expand or run."""
     found = text(value)
-    if any(not 32 <= ord(letter) < 127 for letter in found):
+    if _NOT_VISIBLE.search(found):
         raise Unwritable("an iPXE script carries visible ASCII characters only")
     if "${" in found:
         raise Unwritable("iPXE expands '${' wherever it stands; it cannot be quoted")
@@ -116,7 +120,7 @@ def ipxe(value: Any) -> str:
 
 def echo(value: Any) -> str:
     """Text for people on an iPXE screen: whatever iPXE would expand, run or not show becomes ``?``."""
-    shown = "".join(letter if 32 <= ord(letter) < 127 else "?" for letter in text(value)).replace("${", "?{")
+    shown = _NOT_VISIBLE.sub("?", text(value)).replace("${", "?{")
     return " ".join("?" if word in IPXE_OPERATORS else word for word in shown.split())
 
 

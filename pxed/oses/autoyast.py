@@ -15,11 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pxed.errors import InvalidRequest
-from pxed.oses.disk import Partition
+from pxed.oses.disk import PLACEHOLDER, Partition
 from pxed.oses.network import Ipv4, Ipv6, NetworkDevice
 
-PLACEHOLDER = "/dev/pxed-disk"
-"""Stands for the disk until pre.sh has chosen one. No disk is called so: what is not replaced fails, and installs nowhere."""
 VOLUME_GROUP = "system"
 NAME_LENGTH = 15
 

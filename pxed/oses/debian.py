@@ -6,7 +6,8 @@ What the node does: kernel and initrd from the repository, `preseed.cfg`, then `
 Sources: the Debian installation guide, appendix B; debian-installer's own scripts (rootskel, preseed, netcfg, partman-auto,
 finish-install).
 Traps seen on the real installer: an early_command that ends with an error stops everything with a question; C.UTF-8 as locale makes it
-ask for a continent; names from DHCP win over `get_hostname`, hence `netcfg/hostname` on the kernel's command line.
+ask for a continent; partman-auto without a disk among its answers takes the only one there is, whatever it holds; names from DHCP win
+over `get_hostname`, hence `netcfg/hostname` on the kernel's command line.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pxed.errors import InvalidRequest
 from pxed.oses import escape
 from pxed.oses.debian_progress import progress
+from pxed.oses.disk import PLACEHOLDER
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls
 from pxed.oses.ifupdown import stanzas
 from pxed.oses.linux import ARM64, LinuxBoot, boot_mac, console_arguments, linux_context
@@ -146,7 +148,7 @@ def context(release: Release, options: DebianOptions, node: NodeView, urls: Urls
         "mirror": {"protocol": mirror.scheme, "host": mirror.netloc, "directory": mirror.path or "/"},
         "services": {"none": "", "security": "security", "all": "security, updates"}[options.updates],
         "packages": _packages(options),
-        "disk_path": options.disk.path if options.disk else None,
+        "placeholder": PLACEHOLDER,
         "layout": options.layout,
         "needed_megabytes": needed_megabytes(options.installPartitions, lvm=lvm),
         "recipes": {name: expert_recipe(options.installPartitions, uefi=name == "uefi", lvm=lvm) for name in ("uefi", "bios")}

@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from pxed.errors import InvalidRequest
-from pxed.oses.autoyast import PLACEHOLDER, interfaces, marks, ntp, partitioning, routes
+from pxed.oses.autoyast import interfaces, marks, ntp, partitioning, routes
+from pxed.oses.disk import PLACEHOLDER
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls
 from pxed.oses.features import Services
 from pxed.oses.linux import ARM64, LinuxBoot, boot_mac, console_arguments, linux_context

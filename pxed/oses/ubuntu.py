@@ -21,6 +21,7 @@ from pydantic import Field
 
 from pxed.errors import InvalidRequest
 from pxed.oses.curtin import storage
+from pxed.oses.disk import PLACEHOLDER
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls
 from pxed.oses.features import Bonds
 from pxed.oses.linux import ARM64, LinuxBoot, boot_mac, console_arguments, linux_context
@@ -37,9 +38,6 @@ INSTALL = 2 * HOUR
 """From the first word to the last."""
 BOOT = 30 * MINUTE
 """From the installer's last word to the installed system's first; its hook tries for 25 minutes."""
-
-PLACEHOLDER = "/dev/pxed-disk"
-"""Stands for the disk until disk.sh has chosen one. No disk is called so: what is not replaced fails, and installs nowhere."""
 
 MILESTONES = (
     Milestone("started", 5, "The installer has its answers"),

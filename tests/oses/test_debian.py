@@ -149,11 +149,13 @@ def test_what_other_options_need_is_installed_too() -> None:
     assert answers(RENDERED["12", "minimal"]["preseed.cfg"])["tasksel/first"] == "standard, ssh-server"
 
 
-def test_a_disk_named_by_its_path_is_answered_at_once_others_on_the_node() -> None:
-    prepared = CATALOG.prepare("debian", "12", {"installDisk": "/dev/vda"})
+@pytest.mark.parametrize("disk", ["/dev/vda", {"serial": "X"}, None])
+def test_until_the_disk_is_chosen_on_the_node_it_is_one_that_does_not_exist(disk: Any) -> None:
+    """partman-auto takes the only disk of a machine if it has no answer, and the one that is answered although disk.sh refused it."""
+    prepared = CATALOG.prepare("debian", "12", {"installDisk": disk})
     found = answers(CATALOG.preview(prepared, None, URLS)["preseed.cfg"])
-    assert (found["partman-auto/disk"], found["grub-installer/bootdev"]) == ("/dev/vda", "/dev/vda")
-    assert "partman-auto/disk" not in answers(RENDERED["12", "full"]["preseed.cfg"])
+    assert found["partman-auto/disk"] == "/dev/pxed-disk"
+    assert "grub-installer/bootdev" not in found
 
 
 def test_layouts() -> None:

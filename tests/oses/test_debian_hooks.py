@@ -109,6 +109,16 @@ def test_pxed_run_fetches_a_hook_runs_it_and_reports_what_it_cannot_fetch(tmp_pa
         assert other.run(f"set -- x.sh\n{runner.replace(str(box.root), str(other.root))}").returncode == 0
         assert (tmp_path / f"ran-{refuse}").exists() == (not told)
         assert other.told()[:1] == told
+        assert other.calls("reboot") == []
+
+
+def test_without_its_word_about_the_disk_the_installer_does_not_go_on(tmp_path: Path) -> None:
+    box = Sandbox(tmp_path / "early")
+    box.run(files()["early.sh"])
+    runner = (box.root / "usr/bin/pxed-run").read_text()
+    other = Sandbox(tmp_path / "run", refuse=1000)
+    assert other.run(f"set -- disk.sh\n{runner}").returncode == 0
+    assert len(other.calls("reboot")) == 1
 
 
 def test_late_leaves_everything_that_was_asked_for(tmp_path: Path, shell: str) -> None:
@@ -291,6 +301,7 @@ def test_the_disk_is_chosen_on_the_node_by_what_it_is(tmp_path: Path, disk: Any,
 def test_a_disk_that_is_not_there_fails_the_install_and_says_what_is(tmp_path: Path, disk: Any) -> None:
     answers, box = chosen(tmp_path, disk)
     assert answers == {}
+    assert len(box.calls("reboot")) == 1
     ((phase, status, message),) = box.told()
     assert (phase, status) == ("installed", "fail")
     assert message.startswith("no disk of this machine fits the option disk, it has: nvme0n1 250 GB".replace(",", "", 0)[:40])
@@ -311,8 +322,18 @@ def test_partitions_that_do_not_fit_fail_the_install_before_partman_makes_others
     parts = [{"mountPoint": "/", "size": "300G"}]
     answers, box = chosen(tmp_path / "small", "smallest", installPartitions=parts)
     assert answers == {}
+    assert len(box.calls("reboot")) == 1
     assert box.told() == [("installed", "fail", "installPartitions need 300562 MB, /dev/vda has 40000 MB")]
     assert chosen(tmp_path / "large", "largest", installPartitions=parts)[0]["partman-auto/disk"] == "/dev/sda"
+
+
+def test_an_answer_that_is_not_taken_ends_the_install_before_a_disk_is_touched(tmp_path: Path) -> None:
+    box = Sandbox(tmp_path)
+    box.disk("nvme0n1", gigabytes=250)
+    box.fake("debconf-set-selections", "exit 1")
+    box.run(files()["disk.sh"])
+    assert box.told() == [("installed", "fail", "the chosen disk /dev/nvme0n1 could not be written into the installer s answers")]
+    assert len(box.calls("reboot")) == 1
 
 
 def test_without_partitions_the_installers_own_recipe_is_left_alone(tmp_path: Path) -> None:

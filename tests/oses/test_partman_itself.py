@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pxed.oses.disk import Partition
+from pxed.oses.disk import PLACEHOLDER, Partition
 from pxed.oses.partman import expert_recipe, needed_megabytes
 from tests.lab.aptroot import AptRoot
 from tests.lab.process import LabProblem
@@ -109,3 +109,34 @@ def test_partman_takes_logical_volumes_for_lvm_and_boot_outside(recipes_sh: Path
 def test_what_we_say_is_needed_is_enough_for_partman(recipes_sh: Path, tmp_path: Path) -> None:
     rows = decoded(recipes_sh, tmp_path, PLAIN, uefi=True, label="gpt", free=needed_megabytes(PLAIN, lvm=False))
     assert sum(int(row[0]) for row in rows) <= needed_megabytes(PLAIN, lvm=False)
+
+
+INITIAL = """
+TAB='	'
+udpkg() { echo amd64; }
+get_auto_disks() { printf '%s\\tthe only disk\\n' "$PWD/only"; }
+dev_to_partman() { [ "$1" = /dev/vda ] && echo "$PWD/only"; }
+autopartition() { echo "partitions $1"; }
+db_get() {
+	case $1 in
+	partman-auto/method) RET=regular ;;
+	partman-auto/disk) RET=$ANSWER ;;
+	esac
+}
+ask_user() { echo asks; return 0; }
+mkdir only && echo /dev/vda >only/device
+"""
+
+
+@pytest.mark.parametrize(("answer", "takes_it"), [("", True), (PLACEHOLDER, False), ("/dev/vda", True)])
+def test_only_without_an_answer_the_only_disk_is_taken_unasked(recipes_sh: Path, tmp_path: Path, answer: str, takes_it: bool) -> None:
+    """Why preseed.cfg answers with a disk that does not exist until disk.sh has chosen one."""
+    script = (recipes_sh.parents[1] / "display.d/10initial_auto").read_text()
+    for name in ("base", "auto-shared"):
+        assert f". /lib/partman/lib/{name}.sh\n" in script
+        script = script.replace(f". /lib/partman/lib/{name}.sh\n", "")
+    script = INITIAL + script.replace("/var/lib/partman", f"{tmp_path}/var")
+    run = subprocess.run(
+        ["dash", "-c", script], env={"ANSWER": answer, "PATH": "/usr/bin:/bin"}, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (run.stdout, run.returncode) == ((f"partitions {tmp_path}/only\n", 0) if takes_it else ("", 1)), run.stderr

@@ -16,7 +16,8 @@ import yaml
 from pxed.errors import InvalidRequest
 from pxed.oses.catalog import Catalog
 from pxed.oses.curtin import MIB
-from pxed.oses.ubuntu import PLACEHOLDER, RELEASES
+from pxed.oses.disk import PLACEHOLDER
+from pxed.oses.ubuntu import RELEASES
 from pxed.oses.ubuntu_progress import webhook
 from tests.oses.debs import unpacked
 from tests.oses.families import CASES, sample

@@ -251,7 +251,11 @@ class Catalog:
         try:
             self._everything(family, family.context(release, options, _Sample(), SAMPLE_URLS, self._resources))
         except TemplateProblem as problem:
-            raise InvalidRequest(f"These options cannot be written into the installer's files: {problem}", field="options") from None
+            raise InvalidRequest(
+                f"These options cannot be written into the installer's files: {problem}",
+                field="options",
+                expected="values that the format of that file can hold",
+            ) from None
 
     def _everything(self, family: Family, context: Mapping[str, Any]) -> dict[str, str]:
         """Every file by public name; a made one shows as its size."""

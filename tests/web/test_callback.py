@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pxed.errors import StorageUnavailable
-from pxed.oses.curtin_events import read as read_event
+from pxed.oses.reports import Report
 from pxed.web.callback import MESSAGE, Told, read
 from pxed.workflow.notices import inbox_row
 from tests.conftest import Logged
@@ -157,6 +159,13 @@ def test_progress_without_a_number_is_refused(world: World, query: str) -> None:
 
 
 # what an installer posts of its own accord
+
+
+def read_event(event: Mapping[str, Any]) -> Report | None:
+    """A family's reader of what its installer posts."""
+    if event.get("result") == "FAIL":
+        return Report(0, f"{event['name']} failed: {event['description']}", failed=True)
+    return Report(20, "Unpacking the base system") if event.get("event_type") == "start" else None
 
 
 @pytest.fixture

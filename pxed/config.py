@@ -6,6 +6,7 @@ is the only function that writes.
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 import tomllib
@@ -118,15 +119,21 @@ class Settings(_Section):
         return self.state_dir / "api.token"
 
     @property
+    def sealing_key_file(self) -> Path:
+        """The key under which secrets are stored in the database (`pxed.oses.sealing`)."""
+        return self.state_dir / "sealing.key"
+
+    @property
     def endpoint_file(self) -> Path:
         return self.state_dir / "endpoint.json"
 
     def api_token(self) -> str:
         """The operator's bearer token; HostProblem if it can't be read (not root, or no appliance ran here yet)."""
-        try:
-            return self.token_file.read_text(encoding="ascii").strip()
-        except OSError as e:
-            raise HostProblem(f"can't read {self.token_file}: {e.strerror}", "Run as root, or set PXED_TOKEN") from e
+        return _read_secret(self.token_file, "Run as root, or set PXED_TOKEN")
+
+    def sealing_key(self) -> str:
+        """The text of `sealing_key_file`. HostProblem if it can't be read."""
+        return _read_secret(self.sealing_key_file, "Run as root; an appliance makes this file when it starts")
 
 
 def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
@@ -160,22 +167,37 @@ def _lay_over(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def prepare_state(settings: Settings) -> str:
-    """Make the state directory (0700), boot program root and API token (0600) where missing; return the token. HostProblem if not writable.
+    """Make the state directory (0700), boot program root, API token and sealing key (0600) where missing; return the token. HostProblem if
+    not writable.
 
-    May be called twice: an existing token is kept, unless others could read it, in which case its mode is mended.
+    May be called twice: an existing token or key is kept; if others could read it, its mode is mended.
     """
     try:
         settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings.boot_root.mkdir(mode=0o755, parents=True, exist_ok=True)
         settings.cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not settings.token_file.exists():
-            fd = os.open(settings.token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(fd, "w", encoding="ascii") as f:
-                f.write(secrets.token_urlsafe(32) + "\n")
-        settings.token_file.chmod(0o600)
+        _keep_secret(settings.token_file, secrets.token_urlsafe(32))
+        _keep_secret(settings.sealing_key_file, base64.urlsafe_b64encode(secrets.token_bytes(32)).decode("ascii"))
     except OSError as e:
         raise HostProblem(
             f"can't prepare the state directory {settings.state_dir}: {e.strerror}",
             "Run as root, or give --state-dir a directory that you may write",
         ) from e
     return settings.api_token()
+
+
+def _keep_secret(path: Path, fresh: str) -> None:
+    """`fresh` becomes the text of `path` unless that exists; only its owner may read it. OSError."""
+    if not path.exists():
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "w", encoding="ascii") as f:
+            f.write(fresh + "\n")
+    path.chmod(0o600)
+
+
+def _read_secret(path: Path, remedy: str) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as e:
+        why = e.strerror if isinstance(e, OSError) else "it is no text"
+        raise HostProblem(f"can't read {path}: {why}", remedy) from e

@@ -35,6 +35,7 @@ from pxed.node.model import Node
 from pxed.node.timeline import Timeline
 from pxed.oses.catalog import Catalog, Resources, Urls
 from pxed.oses.scripts import BootScripts
+from pxed.oses.sealing import Sealing
 from pxed.probe import PortProbe, Whereabouts
 from pxed.repo.bootprograms import BootPrograms, scan
 from pxed.repo.registry import Registry, make_registry
@@ -123,7 +124,7 @@ class Appliance(service.MultiService):
         self.timeline = Timeline(now=now, store=self.store)
         self.inventory = Inventory(now=now, store=self.store, timeline=self.timeline)
         self.repositories: Registry | None = None
-        self.catalog = Catalog(resources=Resources(media=self._media))
+        self.catalog = Catalog(resources=Resources(media=self._media, holds=lambda path: path in self._programs.files))
         self.engine = Engine(
             store=self.store,
             inventory=self.inventory,
@@ -178,6 +179,7 @@ class Appliance(service.MultiService):
         super().privilegedStartService()
         try:
             self._token = prepare_state(self.settings)
+            self.catalog.sealing = Sealing(self.settings.sealing_key())
             for door in self._doors:
                 door.privilegedStartService()
             self.http = self._listen_http()

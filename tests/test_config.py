@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import stat
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,17 @@ def test_the_command_line_wins_key_by_key(tmp_path: Path) -> None:
     file.write_text("[ports]\nhttp = 8080\ntftp = 6969")
     settings = load(file, {"ports": {"http": "8081"}})
     assert (settings.ports.http, settings.ports.tftp) == (8081, 6969)
+
+
+def test_the_sealing_key_is_made_once_and_only_root_reads_it(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path / "state")
+    prepare_state(settings)
+    key = settings.sealing_key()
+    assert len(base64.urlsafe_b64decode(key)) == 32
+    settings.sealing_key_file.chmod(0o644)
+    prepare_state(settings)
+    assert settings.sealing_key() == key
+    assert stat.S_IMODE(settings.sealing_key_file.stat().st_mode) == 0o600
 
 
 def test_the_token_is_made_once_and_only_root_reads_it(tmp_path: Path) -> None:

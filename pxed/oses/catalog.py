@@ -25,15 +25,17 @@ from pxed.oses.photon import PHOTON
 from pxed.oses.redhat import FAMILIES as REDHAT
 from pxed.oses.render import Renderer, TemplateProblem, kind_of
 from pxed.oses.reports import Report, by_bytes
+from pxed.oses.sealing import Sealing, cover, refuse_sealed
 from pxed.oses.strict import parse
 from pxed.oses.suse import FAMILIES as SUSE
 from pxed.oses.ubuntu import UBUNTU
+from pxed.oses.windows import WINDOWS
 from pxed.workflow.install import INSTALLED, Install
 from pxed.workflow.recipe import RecipeBook
 
 __all__ = ["FAMILIES", "LOCALBOOT", "Catalog", "Prepared", "Release", "Rendered", "Resources", "Urls"]
 
-FAMILIES: tuple[Family, ...] = (DEBIAN, UBUNTU, *REDHAT, *SUSE, ESXI, *COREOS, PHOTON)
+FAMILIES: tuple[Family, ...] = (DEBIAN, UBUNTU, *REDHAT, *SUSE, ESXI, *COREOS, PHOTON, WINDOWS)
 LOCALBOOT = ("auto", "exit1", "exit0", "sanboot", "grub", "poweroff")
 """How a node may leave iPXE for its own disk (`Node.localboot`); ``auto``: ``exit 1`` on UEFI, `sanboot` on BIOS.
 
@@ -81,11 +83,12 @@ SAMPLE_URLS = Urls("http://192.0.2.1:65535", "0" * 43)
 
 
 class Catalog:
-    """The OS families of this appliance."""
+    """The OS families of this appliance. `sealing` holds the appliance's key (until one is set, a key that nobody else has)."""
 
     def __init__(
         self, families: Sequence[Family] = FAMILIES, *, renderer: Renderer | None = None, resources: Resources | None = None
     ) -> None:
+        self.sealing = Sealing()
         self.families: dict[str, Family] = {family.name: family for family in families}
         self.recipes = RecipeBook()
         self._render = (renderer or Renderer()).render
@@ -104,15 +107,18 @@ class Catalog:
         """NotFound names what exists; InvalidRequest names the field. Every file is rendered once against a sample node."""
         found = self._family(family)
         chosen = self._release(found, release)
-        sealed = parse(found.options, options, field="options", refused=refusals(found.options, found.title)).sealed()
-        self._try(found, chosen, sealed)
-        return Prepared(found.name, chosen.name, found.recipe_for(sealed).name, sealed.stored())
+        asked = parse(found.options, options, field="options", refused=refusals(found.options, found.title))
+        refuse_sealed(asked, "options")
+        hashed = asked.sealed()
+        self._try(found, chosen, hashed)
+        return Prepared(found.name, chosen.name, found.recipe_for(hashed).name, self.sealing.close(hashed).stored())
 
     def check(self, install: InstallView) -> None:
         """Whether `install` could be ordered again as it is stored; as slow as `prepare`. NotFound, InvalidRequest: another pxed stored
-        it, or its medium has changed."""
+        it, or its medium has changed. CannotUnseal."""
         found = self._family(install.family)
-        self._try(found, self._release(found, install.release), parse(found.options, install.options, field="options"))
+        options = self.sealing.reveal(parse(found.options, install.options, field="options"))
+        self._try(found, self._release(found, install.release), options)
 
     def warnings(self, install: Prepared | InstallView) -> list[str]:
         """What its operator will probably regret, in sentences."""
@@ -141,18 +147,28 @@ class Catalog:
         return self._render("boot/refused.grub.j2", context)
 
     def file(self, install: InstallView, node: NodeView, urls: Urls, name: str) -> Rendered:
-        """One answer file or hook of `install`. NotFound."""
+        """One answer file or hook of `install`; with its secrets only if the family lists it in `plain_secrets`. NotFound, CannotUnseal."""
         family = self._family(install.family)
+        context = self._context(install, node, urls, reveal=name in family.plain_secrets)
+        if name in family.files:
+            return Rendered(self._render(family.files[name], context).encode(), kind_of(family.files[name]).content_type)
         if name in family.made:
-            return Rendered(family.made[name](self._context(install, node, urls)), "application/octet-stream")
-        if name not in family.files:
-            raise NotFound(f"An install of {install.family} has no file {name[:80]!r}; it has {', '.join((*family.files, *family.made))}")
-        return Rendered(self._text(family.files[name], install, node, urls).encode(), kind_of(family.files[name]).content_type)
+            return Rendered(family.made[name](context), "application/octet-stream")
+        written = family.more(context) if family.more is not None else {}
+        if name in written:
+            return Rendered(written[name].encode(), "text/plain; charset=utf-8")
+        raise NotFound(
+            f"An install of {install.family} has no file {name[:80]!r}; it has {', '.join((*family.files, *family.made, *written))}"
+        )
+
+    def plain_secrets(self, install: InstallView) -> frozenset[str]:
+        """The files of `install` that hold a secret in plain text: for the installer, and for nobody afterwards."""
+        return self._family(install.family).plain_secrets
 
     def preview(self, prepared: Prepared, node: NodeView | None, urls: Urls) -> dict[str, str]:
-        """Every file that an install of `prepared` would have, by public name; the boot script is ``boot.ipxe``."""
+        """Every file that an install of `prepared` would have, by public name; the boot script is ``boot.ipxe``. Secrets are masked."""
         found = self._family(prepared.family)
-        options = found.options.model_validate(prepared.options)
+        options = cover(found.options.model_validate(prepared.options))
         context = found.context(self._release(found, prepared.release), options, node or _Sample(), urls, self._resources)
         return self._everything(found, context)
 
@@ -260,14 +276,17 @@ class Catalog:
     def _everything(self, family: Family, context: Mapping[str, Any]) -> dict[str, str]:
         """Every file by public name; a made one shows as its size."""
         written = {name: self._render(template, context) for name, template in {"boot.ipxe": family.profile, **family.files}.items()}
-        return written | {name: f"({len(make(context))} bytes, no text)\n" for name, make in family.made.items()}
+        more = family.more(context) if family.more is not None else {}
+        return {**written, **more, **{name: f"({len(make(context))} bytes, no text)\n" for name, make in family.made.items()}}
 
     def _text(self, template: str, install: InstallView, node: NodeView, urls: Urls) -> str:
         return self._render(template, self._context(install, node, urls))
 
-    def _context(self, install: InstallView, node: NodeView, urls: Urls) -> dict[str, Any]:
+    def _context(self, install: InstallView, node: NodeView, urls: Urls, *, reveal: bool = False) -> dict[str, Any]:
+        """With masks in place of secrets unless `reveal`; then CannotUnseal."""
         family = self._family(install.family)
-        options = parse(family.options, install.options, field="options")
+        stored = parse(family.options, install.options, field="options")
+        options = self.sealing.reveal(stored) if reveal else cover(stored)
         return family.context(self._release(family, install.release), options, node, urls, self._resources)
 
     def _family(self, name: str) -> Family:

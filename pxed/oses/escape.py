@@ -92,6 +92,20 @@ def xml(value: Any) -> str:
     return found
 
 
+def cmd(value: Any) -> str:
+    """One word of a batch file in double quotes, in which cmd.exe leaves ``& | < > ^ ( )`` alone; ``%`` is doubled.
+
+    For scripts with ``DisableDelayedExpansion`` (else ``!`` would expand). A quote can't be written, nor what is no visible ASCII (batch
+    files are read in the code page of the machine). Not for the words of ``call``, which reads them once more.
+    """
+    found = text(value)
+    if any(not 32 <= ord(letter) < 127 for letter in found):
+        raise Unwritable("a batch file carries visible ASCII characters only")
+    if '"' in found:
+        raise Unwritable("a batch file has no way to write a double quote within quotes")
+    return '"' + found.replace("%", "%%") + '"'
+
+
 def toml(value: Any) -> str:
     """A TOML 1.0 value: basic string, integer, float, boolean, array or inline table of such."""
     if isinstance(value, Mapping):

@@ -49,6 +49,10 @@ class Urls:
         """Where the node tells us how far it is (``?percent=&text=``)."""
         return f"{self.base}/i/{self.token}/progress"
 
+    def program(self, path: str) -> str:
+        """A file of the boot program root."""
+        return f"{self.base}/b/{path}"
+
     def repo(self, name: str) -> str:
         """The tree of the repository `name`."""
         return f"{self.base}/repo/{name}"
@@ -111,12 +115,20 @@ def _nothing_known(_name: str) -> Mapping[str, Any]:
     return {}
 
 
+def _presumed_there(_path: str) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What the appliance lends to a family beside the request: `media(name)` is what was recognised about the medium behind the repository
-    of that name (docs/repositories.md; empty if nothing is), from memory."""
+    """What the appliance lends to a family beside the request, from memory.
+
+    `media(name)` is what was recognised about the medium behind the repository of that name (docs/repositories.md; empty if nothing is);
+    `holds(path)` whether the boot program root has that file.
+    """
 
     media: Callable[[str], Mapping[str, Any]] = _nothing_known
+    holds: Callable[[str], bool] = _presumed_there
 
 
 Context = Callable[[Release, Any, NodeView, Urls, Resources], dict[str, Any]]
@@ -147,10 +159,13 @@ class Family:
     """Other names of releases (code names) > the release's name."""
     made: Mapping[str, Made] = field(default_factory=dict)
     """Public file name > what makes it, for files that are no templates."""
+    more: Callable[[Mapping[str, Any]], Mapping[str, str]] | None = None
+    """context > further text files by public name, whose number depends on the options. Pure."""
     boots: int = 2
     """How often the node boots until it is proven: the installer's own boot counts as one."""
     plain_secrets: frozenset[str] = frozenset()
-    """Files that must hold a password in plain text, because their installer takes no hash (docs/os/ says so)."""
+    """Files that must hold a secret in plain text, because their installer takes no hash (docs/os/ says so). Only they are rendered with
+    kept secrets (`sealing`), and only while the node boots the installer are they served."""
     posted: frozenset[str] = frozenset()
     """Files that this family's installer asks for by POST (it sends facts about the machine along)."""
     progress: LineReader | None = None

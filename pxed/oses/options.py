@@ -17,9 +17,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pxed.oses.accounts import Password, PasswordHash, SshKeys, User, hashed
 from pxed.oses.disk import Disk, Partition, check_partitions, disk_choice
 from pxed.oses.network import Interface, NetworkDevice, address
+from pxed.oses.sealing import has_plain, is_sealed
 from pxed.oses.strict import Strict, names
 
-SECRETS = frozenset({"rootPassword", "rootPasswordHash", "password", "passwordHash", "activationKey"})
+SECRETS = frozenset({"rootPassword", "rootPasswordHash", "password", "passwordHash", "smbPassword", "productkey", "activationKey"})
 """Option names, at any depth, that are never shown."""
 
 ADMINISTRATORS = frozenset({"admin", "sudo", "wheel"})
@@ -280,13 +281,14 @@ class CommonOptions(Strict):
         return []
 
     def sealed(self) -> Self:
-        """The same options with every password hashed and forgotten. Slow (see `accounts`): call it in a thread."""
+        """The same options with every password hashed and forgotten that can be. Slow (see `accounts`): call it in a thread."""
         root = {} if self.rootPassword is None else {"rootPassword": None, "rootPasswordHash": hashed(self.rootPassword)}
         return self.model_copy(update={**root, "users": [user.sealed() for user in self.users]})
 
     def stored(self) -> dict[str, Any]:
-        """Canonical JSON values, passwords as hashes; `sealed()` must have been called. Reads back into the same options."""
-        if self.rootPassword is not None or any(user.password is not None for user in self.users):
+        """Canonical JSON values, passwords as hashes or sealed; `sealed()` and `Sealing.close` must have been called. Reads back into the
+        same options."""
+        if has_plain(self):
             raise AssertionError("options are stored before they are sealed")
         return self.model_dump(mode="json", exclude_none=True)
 
@@ -294,7 +296,7 @@ class CommonOptions(Strict):
 def visible(options: Any) -> Any:
     """Stored options without their secrets, for the API and the console; user and password of any URL among them are masked."""
     if isinstance(options, Mapping):
-        return {name: visible(value) for name, value in options.items() if name not in SECRETS}
+        return {name: visible(value) for name, value in options.items() if name not in SECRETS and not is_sealed(value)}
     if isinstance(options, str):
         return _CREDENTIALS.sub("://***@", options)
     return [visible(value) for value in options] if isinstance(options, list | tuple) else options

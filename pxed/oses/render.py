@@ -53,6 +53,7 @@ class Kind:
     name: str
     escape: Callable[[Any], str]
     content_type: str
+    newline: str = "\n"
 
 
 KINDS: Mapping[str, Kind] = {
@@ -69,6 +70,8 @@ KINDS: Mapping[str, Kind] = {
         Kind("toml", escape.toml, "application/toml"),
         Kind("cfg", escape.line, "text/plain; charset=utf-8"),
         Kind("json", escape.json_value, "application/json"),
+        Kind("cmd", escape.cmd, "text/plain; charset=utf-8", newline="\r\n"),
+        Kind("ini", escape.line, "text/plain; charset=utf-8", newline="\r\n"),
         Kind("txt", escape.plain, "text/plain; charset=utf-8"),
     )
 }
@@ -95,7 +98,8 @@ class Renderer:
         kind = kind_of(template)
         environment = self._environments.get(kind.name) or self._environments.setdefault(kind.name, self._environment(kind))
         try:
-            return environment.get_template(template).render(context)
+            rendered = environment.get_template(template).render(context)
+            return rendered if kind.newline == "\n" else rendered.replace("\n", kind.newline)
         except jinja2.TemplateNotFound as missing:
             raise TemplateProblem(f"{template}: no such template {missing.name}") from None
         except jinja2.TemplateSyntaxError as wrong:

@@ -117,9 +117,13 @@ class Linked:
 
 
 class BootPrograms:
-    """An immutable catalogue; `pick` is what DHCP asks for each packet, so it only reads memory. `chain`: what it gives unless told."""
+    """An immutable catalogue; `pick` is what DHCP asks for each packet, so it only reads memory. `chain`: what it gives unless told.
 
-    def __init__(self, programs: Sequence[BootProgram], *, chain: Chain = "ipxe") -> None:
+    `files`: paths of everything below the root, boot program or not.
+    """
+
+    def __init__(self, programs: Sequence[BootProgram], *, chain: Chain = "ipxe", files: frozenset[str] = frozenset()) -> None:
+        self.files = files
         self._all = tuple(sorted(programs, key=_rank))
         self._chain: str = chain
         self._chains = chains.sort(self._all)
@@ -187,13 +191,16 @@ def scan(root: Path, *, chain: Chain = "ipxe") -> BootPrograms:
     """
     real_root = Path(os.path.realpath(root))
     found: list[BootProgram] = []
+    files: set[str] = set()
     for path in _walk(real_root):
         inside = Path(os.path.realpath(path)).is_relative_to(real_root)
+        if inside and path.is_file():
+            files.add(path.relative_to(real_root).as_posix())
         image = identify(path) if inside else None
         if image is not None:
             relative = path.relative_to(real_root).as_posix()
             found.append(BootProgram(relative, image.machine, image.kind, image.size, image.signed, image.http))
-    return BootPrograms(found, chain=chain)
+    return BootPrograms(found, chain=chain, files=frozenset(files))
 
 
 def _walk(root: Path) -> Iterable[Path]:

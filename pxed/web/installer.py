@@ -66,23 +66,27 @@ class InstallerFiles(Plain):
         if node is None or install.state not in SERVED:
             request.reply(404, NO_INSTALL)
             return
+        if node.boot.kind == "disk" and name in rooms.catalog.plain_secrets(install):
+            request.reply(404, "no such file any more\n")
+            self._missing(install, node, f"asked for {name}, which holds secrets, after its installer had ended")
+            return
         rooms.inventory.note_address(node.mac, request.peer)
         try:
             rendered = rooms.catalog.file(install, node, rooms.urls(request.base, install.token), name)
         except NotFound:
-            rooms.timeline.record(
-                "http.failed", f"{node.label} asked for {name[:80]!r}, which its install does not have", node=node.id, install=install.id
-            )
             request.reply(404, "no such file\n")
+            self._missing(install, node, f"asked for {name[:80]!r}, which its install does not have")
             return
         except Exception as problem:
-            text = f"{node.label} could not be given {name[:80]}: {why(problem)}"
-            rooms.timeline.record("http.failed", text, node=node.id, install=install.id)
+            self._missing(install, node, f"could not be given {name[:80]}: {why(problem)}")
             raise
         request.setHeader(b"Cache-Control", b"no-store")
         request.reply(200, rendered.body, rendered.content_type)
         if request.method != b"HEAD":
             self._served(install, node, name)
+
+    def _missing(self, install: Any, node: Any, what: str) -> None:
+        self._rooms.timeline.record("http.failed", f"{node.label} {what}", node=node.id, install=install.id)
 
     def _served(self, install: Any, node: Any, name: str) -> None:
         hook = name.endswith(_HOOKS)

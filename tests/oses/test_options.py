@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -202,6 +202,7 @@ JSON = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.dictionaries(st.sampled_from([*CommonOptions.model_fields, "ntp", "x"]), JSON, max_size=4))
 def test_any_request_is_read_or_refused_with_a_field(request: dict[str, Any]) -> None:
     problem = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pxed.node.model import Boot
+from pxed.oses.catalog import Catalog
 from tests.web.world import MAC, NODE_ADDRESS, World, run
 
 
@@ -89,3 +90,36 @@ def test_the_token_alone_is_no_path(world: World) -> None:
     assert world.ask("GET", f"/i/{install.token}").code == 404
     assert world.ask("GET", "/i").code == 404
     assert world.ask("GET", "/i/").code == 404
+
+
+def test_a_file_with_secrets_is_for_the_installer_and_for_nobody_afterwards(world: World) -> None:
+    node = world.inventory.seen(MAC, arch=7)
+    prepared = world.catalog.prepare("windows", "2022", {"rootPassword": "S3cret-word"})
+    install = run(
+        world.engine.create(
+            node.id, family=prepared.family, release=prepared.release, recipe=prepared.recipe, options=prepared.options
+        )
+    )  # fmt: skip
+    path = f"/i/{install.token}/unattend.xml"
+    assert "<AdministratorPassword>" in world.ask("GET", path).text
+    install.state = "parked"
+    assert world.ask("GET", path).code == 200
+    for state in ("running", "parked", "unproven"):
+        install.state = state
+        run(world.inventory.assign(node.id, Boot("disk", install.id)))
+        assert world.ask("GET", path).code == 404
+        assert world.ask("GET", f"/i/{install.token}/SetupComplete.cmd").code == 200
+    assert "http.failed" in world.kinds()
+
+
+def test_what_another_appliance_sealed_is_an_error_that_tells_nothing(world: World) -> None:
+    node = world.inventory.seen(MAC, arch=7)
+    prepared = Catalog().prepare("windows", "2022", {"rootPassword": "S3cret-word"})
+    install = run(
+        world.engine.create(
+            node.id, family=prepared.family, release=prepared.release, recipe=prepared.recipe, options=prepared.options
+        )
+    )  # fmt: skip
+    response = world.ask("GET", f"/i/{install.token}/unattend.xml")
+    assert (response.code, "another key" in response.text) == (409, True)
+    assert world.kinds()[-1] == "http.failed"

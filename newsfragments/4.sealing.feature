@@ -1,0 +1,1 @@
+Secrets that an installer needs as they are (Windows' passwords, product keys, a share's password) are stored sealed under a key of the state directory, and served only while the node boots the installer (docs/secrets.md).

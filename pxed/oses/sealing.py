@@ -1,0 +1,176 @@
+"""Secrets that an installer must be given as they are, and that nobody else may see: stored sealed, opened for one file.
+
+Most passwords are hashed and forgotten (`accounts`). Some cannot be: a product key, the password of a share, an activation key, and every
+password of Windows, whose answer file takes no hash. Such an option is of a `Kept` type.
+
+This file's rules
+* From the request to `close` it is a `SecretStr`; what is stored is a `Sealed`: Fernet (AES-128-CBC with HMAC-SHA256) under the key of
+  the state directory. A database without that key file tells nothing.
+* `reveal` makes a `SecretStr` of it again, and `cover` one that holds a mask. `Catalog` reveals for the files that the family lists in
+  `plain_secrets`, and covers for every other file and for the preview.
+* A request can't hold a sealed value: what was copied out of a database is not opened for whoever brings it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from cryptography.fernet import Fernet, InvalidToken
+from pydantic import BaseModel, GetCoreSchemaHandler, SecretStr
+from pydantic_core import CoreSchema, core_schema
+
+from pxed.errors import Conflict, HostProblem, InvalidRequest
+
+MASK = "********"
+"""What stands for a secret where it is not shown."""
+SEALED = "sealed"
+"""The one key of a stored secret's JSON object."""
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class CannotUnseal(Conflict):
+    """A stored secret was sealed with another key, or is damaged. Says nothing of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A secret as it is stored."""
+
+    token: str
+
+    def __repr__(self) -> str:
+        return "Sealed(...)"
+
+
+Kept = SecretStr | Sealed
+
+
+class Reversible:
+    """``Annotated[Kept, Reversible(check)]``: an option that is stored sealed. `check` gets the plain text and returns it in its usual
+    spelling, or raises ValueError with what was expected, never with the value."""
+
+    def __init__(self, check: Callable[[str], str]) -> None:
+        self._check = check
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        written = core_schema.plain_serializer_function_ser_schema(_written)
+        return core_schema.no_info_plain_validator_function(self._read, serialization=written)
+
+    def __get_pydantic_json_schema__(self, _schema: Any, _handler: Any) -> dict[str, Any]:
+        return {"type": "string", "format": "password", "writeOnly": True}
+
+    def _read(self, value: Any) -> Kept:
+        if isinstance(value, Sealed):
+            return value
+        if isinstance(value, Mapping) and set(value) == {SEALED} and isinstance(value[SEALED], str):
+            return Sealed(value[SEALED])
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not isinstance(text, str):
+            raise ValueError("text")
+        return SecretStr(self._check(text))
+
+
+def _written(value: Kept) -> dict[str, str]:
+    if not isinstance(value, Sealed):
+        raise AssertionError("options are stored before they are sealed")
+    return {SEALED: value.token}
+
+
+class Sealing:
+    """Seals and opens with one `key` (32 bytes in URL-safe base64); by default one that nobody else has. HostProblem if it is no key.
+
+    Safe to call from several threads.
+    """
+
+    def __init__(self, key: str | None = None) -> None:
+        try:
+            self._fernet = Fernet(key if key is not None else Fernet.generate_key())
+        except ValueError:
+            raise HostProblem(
+                "sealing.key in the state directory is no key",
+                "Bring the right one back. If it is lost, delete the file; installs with sealed secrets have to be ordered anew",
+            ) from None
+
+    def close(self, options: M) -> M:
+        """`options` with every kept secret sealed."""
+        closed: M = _changed(options, self._seal)
+        return closed
+
+    def reveal(self, options: M) -> M:
+        """`options` with every sealed secret plain: for the rendering of one file. CannotUnseal."""
+        opened: M = _changed(options, self._open)
+        return opened
+
+    def _seal(self, secret: Kept) -> Kept:
+        if isinstance(secret, Sealed):
+            return secret
+        return Sealed(self._fernet.encrypt(secret.get_secret_value().encode()).decode("ascii"))
+
+    def _open(self, secret: Kept) -> Kept:
+        if not isinstance(secret, Sealed):
+            return secret
+        try:
+            return SecretStr(self._fernet.decrypt(secret.token.encode()).decode())
+        except (InvalidToken, ValueError):
+            raise CannotUnseal(
+                "A secret of this install was sealed with another key than this appliance has (sealing.key in its state directory): "
+                "bring that file back, or order the install anew"
+            ) from None
+
+
+def cover(options: M) -> M:
+    """`options` with a mask in place of every secret."""
+    covered: M = _changed(options, lambda _secret: SecretStr(MASK))
+    return covered
+
+
+def plain(secret: Kept | None) -> str:
+    """The text of a revealed (or covered) secret, "" for none. AssertionError for a sealed one: that is not for rendering."""
+    if isinstance(secret, Sealed):
+        raise AssertionError("a sealed secret is rendered")
+    return "" if secret is None else secret.get_secret_value()
+
+
+def refuse_sealed(options: BaseModel, field: str) -> None:
+    """InvalidRequest if a request brought a sealed value; `field` is the path that `options` stands at."""
+    for path, secret in _secrets(options, field):
+        if isinstance(secret, Sealed):
+            raise InvalidRequest(f"{path}: expected text, not what pxed has stored", field=path, expected="text")
+
+
+def has_plain(options: BaseModel) -> bool:
+    """Whether anything in `options` is a secret in plain text."""
+    return any(isinstance(secret, SecretStr) for _, secret in _secrets(options, ""))
+
+
+def is_sealed(value: Any) -> bool:
+    """Whether a stored JSON value is a sealed secret."""
+    return isinstance(value, Mapping) and set(value) == {SEALED}
+
+
+def _changed(value: Any, change: Callable[[Kept], Kept]) -> Any:
+    """`value` with every secret in it replaced; what holds none stays the same object."""
+    if isinstance(value, SecretStr | Sealed):
+        return change(value)
+    if isinstance(value, BaseModel):
+        found = ((name, getattr(value, name)) for name in type(value).model_fields)
+        new = {name: made for name, old in found if (made := _changed(old, change)) is not old}
+        return value.model_copy(update=new) if new else value
+    if isinstance(value, list):
+        made = [_changed(each, change) for each in value]
+        return made if any(a is not b for a, b in zip(made, value, strict=True)) else value
+    return value
+
+
+def _secrets(value: Any, path: str) -> Iterator[tuple[str, Kept]]:
+    if isinstance(value, SecretStr | Sealed):
+        yield path, value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _secrets(getattr(value, name), f"{path}.{name}")
+    elif isinstance(value, list):
+        for place, each in enumerate(value):
+            yield from _secrets(each, f"{path}.{place}")

@@ -53,6 +53,16 @@ mpx.vmhba1:C0:T1:L0:
    Is Pseudo: false
    Is USB: false
    Other UIDs: vml.010000000057442d313233
+t10.NVMe____WDC2D1____2D2D000_Q_R_S:
+   Size: 1000000
+   Device Type: Direct-Access
+   Model: WDC-1
+   Is Local: false
+   Is Removable: false
+   Is SSD: true
+   Is Pseudo: false
+   Is USB: false
+   Other UIDs: vml.0100000000574456422d3132
 mpx.vmhba0:C0:T0:L0:
    Size: 0
    Device Type: CD-ROM
@@ -61,6 +71,7 @@ mpx.vmhba0:C0:T0:L0:
    Is Removable: true
 """
 SSD = "t10.ATA_____Samsung_SSD_850_EVO___________S24BNXAG805065R_____"
+NEW = "t10.NVMe____WDC2D1____2D2D000_Q_R_S"
 HDD = "mpx.vmhba1:C0:T1:L0"
 LUN = "naa.60003ff44dc75adc8f57a3e3a8e5ea5b"
 
@@ -119,6 +130,9 @@ needs_busybox = pytest.mark.skipif(not shutil.which("busybox"), reason="busybox 
         ({"serial": "S24BNXAG805065R"}, SSD),
         ({"serial": "WD-123"}, HDD),
         ({"wwn": "0x60003FF44DC75ADC8F57A3E3A8E5EA5B"}, LUN),
+        ({"wwn": "60003ff44dc75adc"}, LUN),
+        ({"serial": "2d-000"}, NEW),
+        ({"serial": "Q.R S"}, NEW),
         ({"model": "wd10"}, HDD),
         ({"size": "ssd"}, SSD),
         ({"size": "largest"}, LUN),
@@ -135,6 +149,26 @@ def test_a_disk_is_chosen_on_the_node(tmp_path: Path, disk: dict[str, Any], chos
     commands = script((box.root / "tmp/pxed-disk.cfg").read_text())[0]
     assert commands == {"clearpart": [f"--drives={chosen}", "--overwritevmfs"], "install": [f"--disk={chosen}", "--overwritevmfs"]}
     assert [(phase, status) for phase, status, _ in box.told()] == [("started", "ok")]
+
+
+@needs_busybox
+@pytest.mark.parametrize(
+    "disk", [{"serial": "1"}, {"serial": "24BNXAG"}, {"serial": "WD"}, {"wwn": "e5"}, "60003", {"serial": "S24BNXAG805065"}]
+)
+def test_a_few_letters_of_a_name_are_not_its_disk(tmp_path: Path, disk: Any) -> None:
+    """They may be in the name of any: the machine would lose a disk that nobody meant."""
+    box = sandbox(tmp_path)
+    assert box.run(files(installDisk=disk)["pre.sh"]).returncode == 1
+    assert not (box.root / "tmp/pxed-disk.cfg").exists()
+    assert box.told()[-1][:2] == ("installed", "fail")
+
+
+@needs_busybox
+def test_a_serial_number_that_two_disks_may_have_chooses_neither(tmp_path: Path) -> None:
+    box = sandbox(tmp_path)
+    box.fake("localcli", f"cat <<'END'\n{DISKS.replace('Samsung_SSD_850_EVO', 'WDC2D1')}END\n")
+    assert box.run(files(installDisk={"serial": "WDC-1"})["pre.sh"]).returncode == 1
+    assert "more than one disk" in box.told()[-1][2]
 
 
 @needs_busybox

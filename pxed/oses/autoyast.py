@@ -1,7 +1,8 @@
 """Options > sections of an AutoYaST profile, as plain values. Pure.
 
-A mapping is an element with children, a list is ``config:type="list"``, bool and int say their type, `Symbol` is a word of YaST's own; the
-template suse/autoinst.xml.j2 writes them. `PLACEHOLDER` and `nic_mark` stand for what is known on the node only: pre.sh puts it in.
+A mapping is an element with children, a list is ``config:type="list"``, bool and int say their type, `Symbol` is a word of YaST's own;
+`written` makes XML of them (a recursive template would take twenty times as long, in the reactor). `PLACEHOLDER` and `nic_mark` stand for
+what is known on the node only: pre.sh puts it in.
 
 Sources: SUSE's AutoYaST guides for SLES 12 and 15 (partitioning, networking, ntp-client) and YaST's
 numbers of partition types.
@@ -10,12 +11,13 @@ Traps: AutoYaST's M is 2^20 bytes; SLES 12 wants the partition that takes the re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pxed.errors import InvalidRequest
 from pxed.oses.disk import PLACEHOLDER, Partition
+from pxed.oses.escape import xml
 from pxed.oses.network import Ipv4, Ipv6, NetworkDevice
 
 VOLUME_GROUP = "system"
@@ -31,6 +33,34 @@ class Symbol:
     """One of YaST's own words: ``config:type="symbol"``."""
 
     symbol: str
+
+
+def written(sections: Mapping[str, Any]) -> str:
+    """The sections as XML, a line each for what has no children. Unwritable."""
+    lines: list[str] = []
+    for name, value in sections.items():
+        _write(lines, name, value)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _write(lines: list[str], name: str, value: Any) -> None:
+    if isinstance(value, Mapping):
+        lines.append(f"<{name}>")
+        for inner, each in value.items():
+            _write(lines, inner, each)
+        lines.append(f"</{name}>")
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        lines.append(f'<{name} config:type="list">')
+        for each in value:
+            _write(lines, "listentry", each)
+        lines.append(f"</{name}>")
+    else:
+        kind, plain = ("symbol", value.symbol) if isinstance(value, Symbol) else (_TYPES.get(type(value), ""), value)
+        typed = f' config:type="{kind}"' if kind else ""
+        lines.append(f"<{name}{typed}>{xml(plain)}</{name}>")
+
+
+_TYPES = {bool: "boolean", int: "integer"}
 
 
 def nic_mark(place: int) -> str:

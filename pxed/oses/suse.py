@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from pxed.errors import InvalidRequest
-from pxed.oses.autoyast import interfaces, marks, ntp, partitioning, routes
+from pxed.oses.autoyast import interfaces, marks, ntp, partitioning, routes, written
 from pxed.oses.disk import PLACEHOLDER
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls
 from pxed.oses.features import Services
@@ -128,20 +128,25 @@ def context(family: str, release: Release, options: SuseOptions, node: NodeView,
             arguments=" ".join([*_arguments(tree, options, urls), *kept, *options.kernelArgs.split()]),
             boot_mac=boot_mac(options),
         ),
-        "fetch": {name: _fetched(urls, name) for name in ("pre.sh", "post.sh")},
         "placeholder": PLACEHOLDER,
         "macs": marks(options.networkDevices),
-        "sections": {
-            "general": _general(options),
-            "report": {kind: {"show": kind == "errors", "log": True, "timeout": 30} for kind in _REPORTS},
-            **_system(release, options),
-            "networking": _networking(release, options),
-            "partitioning": partitioning(options.installPartitions, lvm=options.layout == "lvm"),
-            "software": _software(release, options),
-            **_add_ons(release, options, tree),
-            "services-manager": _services(options),
-            "users": [{"username": "root", "encrypted": True, "user_password": options.rootPasswordHash or "!"}],
-        },
+        "sections": written(
+            {
+                "general": _general(options),
+                "report": {kind: {"show": kind == "errors", "log": True, "timeout": 30} for kind in _REPORTS},
+                **_system(release, options),
+                "networking": _networking(release, options),
+                "partitioning": partitioning(options.installPartitions, lvm=options.layout == "lvm"),
+                "software": _software(release, options),
+                **_add_ons(release, options, tree),
+                "services-manager": _services(options),
+                "users": [{"username": "root", "encrypted": True, "user_password": options.rootPasswordHash or "!"}],
+                "scripts": {
+                    "pre-scripts": [_script("pre", urls)],
+                    "chroot-scripts": [{**_script("post", urls), "chrooted": True}],
+                },
+            }
+        ),
     }
 
 
@@ -173,6 +178,10 @@ def _fetched(urls: Urls, name: str) -> str:
     """The one line of shell in the profile: fetch a script, run it. It never fails."""
     file, get = f"/tmp/pxed-{name}", f"curl -fsS --noproxy '*' -m 30 -o /tmp/pxed-{name} '{urls.answer(name)}'"  # noqa: S108
     return f"for n in 1 2 3 4 5 6; do {get} && break; sleep $n; done; sh {file}; rm -f {file}; true"
+
+
+def _script(name: str, urls: Urls) -> dict[str, Any]:
+    return {"filename": f"pxed-{name}", "interpreter": "shell", "feedback": False, "source": _fetched(urls, f"{name}.sh")}
 
 
 def _general(options: SuseOptions) -> dict[str, Any]:

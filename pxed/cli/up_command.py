@@ -129,5 +129,5 @@ def run_twistd(arguments: list[str]) -> None:
     from twisted.scripts.twistd import run
 
     click.echo(f"pxed starts: twistd -n pxed {clean(' '.join(arguments))}", err=True)
-    sys.argv = ["twistd", "-n", "--pidfile=", "pxed", *arguments]
+    sys.argv = ["twistd", "-n", "--pidfile=", "--logger=pxed.log.to_stdout", "pxed", *arguments]
     run()

@@ -1,0 +1,63 @@
+"""The log's lines are Twisted's, for every kind of event, and debug is left out."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from twisted.logger import LogLevel, textFileLogObserver
+from twisted.python.failure import Failure
+
+from pxed.log import Lines
+
+
+def lines(observer: Any, level: LogLevel, form: str, **values: Any) -> str:
+    """What the observer that `observer` makes writes of one event."""
+    out = io.StringIO()
+    event = {"log_level": level, "log_format": form, "log_namespace": "pxed.room", "log_time": 1_700_000_000.25, **values}
+    observer(out)(event)
+    return out.getvalue()
+
+
+class Broken:
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("form", "values"),
+    [
+        ("{node} asked on {interface}", {"node": "node1", "interface": "eth0"}),
+        ("{seconds:.2f} s", {"seconds": 1.239}),
+        ("{place.name}, {kinds[0]}, {{}}", {"place": LogLevel.info, "kinds": ["a"]}),
+        ("{node()} was called", {"node": lambda: "it"}),
+        ("two\nlines", {}),
+        ("", {}),
+        ("{missing}", {}),
+        ("{broken}", {"broken": Broken()}),
+        ("{log_text}", {"log_text": "an old one", "log_system": "-"}),
+        ("no time", {"log_time": None}),
+    ],
+)
+def test_a_line_is_what_twisted_would_write(form: str, values: dict[str, Any]) -> None:
+    ours, theirs = (lines(each, LogLevel.info, form, **values) for each in (Lines, textFileLogObserver))
+    assert ours.split("Traceback")[0] == theirs.split("Traceback")[0]
+
+
+def test_a_failure_comes_with_its_traceback() -> None:
+    failure = Failure(ValueError("a bug"))
+    assert "ValueError: a bug" in lines(Lines, LogLevel.critical, "It failed", log_failure=failure)
+
+
+def test_the_time_is_each_events_own() -> None:
+    out = io.StringIO()
+    observer = Lines(out)
+    for at in (1_700_000_000.9, 1_700_000_001.0, 1_700_000_001.9):
+        observer({"log_level": LogLevel.info, "log_format": "now", "log_namespace": "pxed", "log_time": at})
+    assert [line[17:19] for line in out.getvalue().splitlines()] == ["20", "21", "21"]
+
+
+def test_debug_is_left_out() -> None:
+    assert not lines(Lines, LogLevel.debug, "bulk")
+    assert lines(Lines, LogLevel.warn, "trouble")

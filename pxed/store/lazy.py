@@ -51,6 +51,8 @@ class LazyWriter:
         """Return when all that waits now is stored. StorageUnavailable."""
         stored: Deferred[None] = Deferred()
         self._for_next.append(stored)
+        if self._busy:
+            self._store.hurry()
         self.poke()
         await stored
 

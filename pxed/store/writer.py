@@ -25,8 +25,8 @@ from pxed.store.database import Database, unavailable
 T = TypeVar("T")
 
 LARGEST_BATCH = 512
-REST = 0.02
-"""Seconds after a commit in which another one is not begun for writes that nobody waits for."""
+REST = 0.1
+"""Seconds after a commit in which another one is not begun for writes that nobody waits for; `Store.hurry` ends it."""
 MOST_WAITING = 50_000
 
 
@@ -73,6 +73,10 @@ class Store:
     def read(self, op: Callable[[Connection], T]) -> Deferred[T]:
         """As `write`, for an `op` that changes nothing. Sees every write asked before it."""
         return self._ask(Job(op, reads_only=True))
+
+    def hurry(self) -> None:
+        """Somebody waits for what rests: commit it now."""
+        self.read(lambda _connection: None).addErrback(lambda _failure: None)  # who waits hears of that failure too
 
     async def close(self) -> None:
         """Commit what was asked, close the database, end the thread. What is asked afterwards fails. May be called twice."""

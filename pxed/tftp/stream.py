@@ -26,7 +26,7 @@ from pxed.tftp.pace import Pace
 
 NEVER = float("inf")
 SAMPLE_EVERY = 0.01
-"""Seconds between two round trips that are measured; in a storm many of them pass in that time, and all look alike."""
+"""Seconds, and four round trips, between two round trips that are measured: in a storm they all look alike."""
 MANY = 64
 """Datagrams of one client looked at in a row, should it send nothing but nonsense."""
 _buffer = bytearray(1024)
@@ -167,8 +167,9 @@ class Stream:
         if not self._plain:
             self._settle(now)
         elif now >= self._sample_at:
-            self._sample_at = now + SAMPLE_EVERY
-            self.pace.sample(now - self._sent_at)
+            elapsed = now - self._sent_at
+            self._sample_at = now + SAMPLE_EVERY + 4 * elapsed
+            self.pace.sample(elapsed)
         acked = self._acked = self._sent
         self._sent_at = self._progress_at = now
         if acked >= self._limit:

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from pxed.errors import ConfigError, StorageUnavailable
 from pxed.store import Store
+from pxed.store.lazy import Batch, LazyWriter
 from pxed.store.schema import settings
 from pxed.store.writer import LARGEST_BATCH
 from tests.store.pump import Pump
@@ -266,6 +267,22 @@ def test_writes_that_nobody_waits_for_share_a_commit_and_one_that_somebody_waits
     pump.until(store.write(put("urgent")))
     pump.until(gatherResults(lazy))
     assert store.commits == before + 1
+
+
+def test_what_rests_is_committed_at_once_when_somebody_comes_to_wait_for_it(store: Store, pump: Pump, path: Path) -> None:
+    waiting = ["first"]
+
+    def take() -> Batch | None:
+        op = put(waiting.pop()) if waiting else None
+        return Batch(lambda connection: op and op(connection) and None, lambda: None) if op else None
+
+    writer = LazyWriter(store, take, what="These", now=time.time)
+    pump.until(store.write(put("before")))
+    store._rested_at = time.monotonic() + 60
+    writer.poke()
+    time.sleep(0.05)  # the thread is real: it has it by now, and rests
+    pump.until(Deferred.fromCoroutine(writer.flush()))
+    assert stored(path) == ["before", "first"]
 
 
 def test_a_write_that_nobody_waits_for_is_committed_all_the_same(store: Store, pump: Pump, path: Path) -> None:

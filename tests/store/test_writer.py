@@ -272,9 +272,11 @@ def test_writes_that_nobody_waits_for_share_a_commit_and_one_that_somebody_waits
 def test_what_rests_is_committed_at_once_when_somebody_comes_to_wait_for_it(store: Store, pump: Pump, path: Path) -> None:
     waiting = ["first"]
 
+    def op(connection: Connection) -> None:
+        put("first")(connection)
+
     def take() -> Batch | None:
-        op = put(waiting.pop()) if waiting else None
-        return Batch(lambda connection: op and op(connection) and None, lambda: None) if op else None
+        return Batch(op, lambda: None) if waiting and waiting.pop() else None
 
     writer = LazyWriter(store, take, what="These", now=time.time)
     pump.until(store.write(put("before")))

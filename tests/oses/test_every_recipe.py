@@ -92,6 +92,7 @@ def test_said_backwards_it_is_done_with_the_last_and_boots_what_it_must_meanwhil
     assert node.state == "done"
 
 
+@pytest.mark.slow
 @settings(max_examples=8 * len(RECIPES), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(RECIPES), st.data())
 def test_in_any_order_with_restarts_and_duplicates_it_ends_as_planned(recipe: Recipe, data: st.DataObject) -> None:

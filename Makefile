@@ -9,7 +9,7 @@ SAY = @printf '\n\033[1m== %s\033[0m\n'
 
 help:
 	@echo 'make demo [FIRMWARE=bios|uefi|uefi-http]  install Debian onto a virtual machine through pxed, from nothing'
-	@echo 'make test [INSTALL=yes]                   linters, types, all tests, boots of every firmware; INSTALL=yes: one full install too'
+	@echo 'make test                                 linters, types, all tests, boots of every firmware, one full install'
 	@echo 'make unit                                 the quick tests (seconds)'
 	@echo 'make test-lab                             real firmware: all three to the installer, both full installs'
 	@echo 'make bench [ONLY=name]                    benchmarks beside their peers'
@@ -62,7 +62,7 @@ slow: setup .stamp-apt-test
 	@$(PY) -m pytest -m 'slow and not lab'
 
 test: setup .stamp-apt-test lab-assets
-	@tests/run-all $(PY) $(if $(filter yes,$(INSTALL)),install)
+	@tests/run-all $(PY)
 	$(SAY) 'All of make test passed'
 
 bench: setup .stamp-apt-test

@@ -24,9 +24,10 @@ class Refused(Exception):
 
 
 class Appliance:
-    """One state directory, and the process that runs on it, if it does. `layers` make up the repository ``debian``; `config` is TOML."""
+    """One state directory, and the process that runs on it, if it does. `layers` make up the repository ``debian`` (none: those of the
+    `config`, which is TOML)."""
 
-    def __init__(self, network: Network, folder: Path, *, layers: Sequence[str], config: str = "") -> None:
+    def __init__(self, network: Network, folder: Path, *, layers: Sequence[str] = (), config: str = "") -> None:
         self._network = network
         self._state = folder / "state"
         self._layers = ",".join(layers)
@@ -39,7 +40,8 @@ class Appliance:
     # ---- the process ----------------------------------------------------------------------------------------------------------
     def start(self) -> None:
         """``pxed up``, until its API answers. LabProblem with its own words when it ends instead."""
-        words = ["up", "--config", str(self._config), "--interface", "eth0", "--repository", f"debian={self._layers}"]
+        words = ["up", "--config", str(self._config), "--interface", "eth0"]
+        words += ["--repository", f"debian={self._layers}"] if self._layers else []
         self._child = Child("pxed", self._argv(words), namespace=self._network.appliance, log=self.log, cwd=ROOT, env=_environment())
         self.starts += 1
         try:

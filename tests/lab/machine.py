@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -41,14 +41,25 @@ class Machine:
     """Network first, then disk. Off until `power_on`; `power_off` is the cord pulled and keeps disk and UEFI variables.
 
     The ``-http`` ones forbid the firmware IPv4 PXE, so that HTTP Boot is what is left. Under OVMF the card has no option ROM, or QEMU's
-    own iPXE would be tested instead of the firmware; under SeaBIOS that ROM is the firmware.
+    own iPXE would be tested instead of the firmware; under SeaBIOS that ROM is the firmware. `options`: QEMU's, beside ours.
     """
 
-    def __init__(self, network: Network, folder: Path, *, firmware: Firmware, mac: str, name: str = "vm", disk: Path | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        folder: Path,
+        *,
+        firmware: Firmware,
+        mac: str,
+        name: str = "vm",
+        disk: Path | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
         self.firmware = firmware
         self.mac = mac
         self.name = name
         self.console_log = folder / f"{name}.console.log"
+        self._options = options
         self._network = network
         self._folder = folder
         self._disk = disk or _blank(folder / f"{name}.disk")
@@ -82,6 +93,7 @@ class Machine:
             *("-device", f"virtio-net-pci,netdev=net,mac={self.mac},bootindex=1" + ("" if bios else ",romfile=")),
             *("-drive", f"if=none,id=disk,file={self._disk},format=raw,cache=unsafe,discard=unmap"),
             *("-device", "virtio-blk-pci,drive=disk,bootindex=2"),
+            *self._options,
         ]
         if not bios:
             argv += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={FLASH[self.firmware][0]}"]

@@ -7,10 +7,12 @@ or with a notification to pxed.
 
 from __future__ import annotations
 
+import http.client
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +23,7 @@ from tests.lab.appliance import Appliance
 from tests.lab.dhcpd import DhcpServer
 from tests.lab.httpear import Exchange, HttpEar
 from tests.lab.machine import Machine, Plain
-from tests.lab.network import APPLIANCE, Network
+from tests.lab.network import APPLIANCE, Network, inside
 from tests.lab.process import LabProblem, eventually, patience, run
 from tests.lab.standin import Boot
 from tests.lab.standinserver import BASE, PORT, READY, StandinServer
@@ -42,26 +44,28 @@ WITHIN = 30.0
 
 @dataclass(frozen=True)
 class Case:
-    """An install to be ordered, and a node of its own that fetches its profile. `script`: what iPXE runs to do so, in place of the plain
-    one; ``{profile}`` in it is the profile's URL."""
+    """An install to be ordered, and a node of its own that fetches its profile. `changed`: a pattern and what takes its place in the
+    profile, which iPXE then fetches from beside the appliance."""
 
     name: str
     family: str
     release: str
     options: Mapping[str, Any]
-    script: str = "chain --autofree --replace {profile}"
+    changed: tuple[str, str] | None = None
 
 
 @dataclass
 class Outcome:
-    """What became of a case. `mac`: of the NIC that iPXE used; `token`: the install's; `boot` None: no kernel was started; `refused`:
-    pxed's words if the install could not be ordered."""
+    """What became of a case. `mac`: of the NIC that iPXE used; `token`: the install's; `boot` None: no kernel was started; `answered`:
+    the answer files that the kernel's line names, with the status when they were fetched; `refused`: pxed's words if the install could not
+    be ordered."""
 
     case: Case
     mac: str
     token: str = ""
     asked: list[Exchange] = field(default_factory=list)
     boot: Boot | None = None
+    answered: list[tuple[str, int]] = field(default_factory=list)
     refused: str = ""
     console: str = ""
 
@@ -79,12 +83,13 @@ class Outcome:
     @property
     def fetched(self) -> list[tuple[str, int | None]]:
         """URL and status of every request for the profile and after it, in order."""
-        return [(exchange.url, exchange.status) for exchange in self.asked if exchange.method == "GET"]
+        return [(exchange.url, exchange.status) for exchange in self.asked if "/next/" not in exchange.url]
 
     def report(self) -> str:
         """For whoever has to find out what went wrong."""
         asked = "\n".join(f"  {exchange}" for exchange in self.asked) or "  nothing"
-        return f"{self.case.name}: {self.refused or 'iPXE asked for'}\n{asked}\n  kernel: {self.boot}\n  console: {self.console}"
+        line = self.boot.line if self.boot else "not started"
+        return f"{self.case.name}: {self.refused or 'iPXE asked for'}\n{asked}\n  kernel: {line}\n  console: {self.console}"
 
 
 class Bench:
@@ -149,9 +154,23 @@ class Bench:
 
     def send(self, machine: Waiting, case: Case, number: int) -> str:
         """What `machine` asks for next is the profile of `node_mac(number)`, from an address of its own, which this returns."""
-        script = case.script.format(profile=f"http://{APPLIANCE}/p/{node_mac(number).replace(':', '')}")
-        self.server.set_next(machine.mac, f"#!ipxe\nset net0/ip {ADDRESSES[number]}\n{script}\n")
+        path = f"/p/{node_mac(number).replace(':', '')}"
+        url = f"http://{APPLIANCE}{path}"
+        if case.changed is not None:
+            profile, found = re.subn(*case.changed, self.get(path)[1].decode())
+            if not found:
+                raise LabProblem(f"the profile of {case.name} has nothing like {case.changed[0]}:\n{profile}")
+            url = f"{BASE}{path}"
+            self.server.files[path] = profile.encode()
+        self.server.set_next(machine.mac, f"#!ipxe\nset net0/ip {ADDRESSES[number]}\nchain --autofree --replace {url}\n")
         return ADDRESSES[number]
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Status and body of one GET from the appliance, as from its own host."""
+        with inside(self._network.appliance), closing(http.client.HTTPConnection(APPLIANCE, 80, timeout=30)) as connection:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
 
     def _execute(self, machine: Waiting, outcome: Outcome, order: Future[str], number: int) -> None:
         try:
@@ -171,6 +190,7 @@ class Bench:
             eventually(f"the end of {outcome.case.name}", ended, within=WITHIN, every=0.03)
         except TimeoutError:
             outcome.console = machine.console()
+        outcome.answered = [(url, self.get(url.removeprefix(f"http://{APPLIANCE}"))[0]) for url in _answers_in(outcome)]
 
 
 class Waiting:
@@ -224,6 +244,13 @@ class Waiting:
 def node_mac(number: int) -> str:
     """Of the node that stands for case `number`; the machine's own is another, so that a profile which mixes them up shows."""
     return f"52:54:00:77:02:{number:02x}"
+
+
+def _answers_in(outcome: Outcome) -> list[str]:
+    """The URLs of the install's files in the kernel's command line; the one of a folder is completed as cloud-init does."""
+    line = outcome.boot.line if outcome.boot else ""
+    found = re.findall(re.escape(outcome.answers) + r"/[^\s;,]*", line)
+    return [f"{url}user-data" if url.endswith("/") else url for url in found]
 
 
 def _summary(outcome: Outcome) -> str:

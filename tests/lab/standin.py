@@ -38,7 +38,10 @@ def build(folder: Path) -> Path:
     def tool(*argv: str) -> None:
         run(*argv, cwd=folder)
 
-    for name, bits, pie, machine, address in (("bios", "-m32", "-fno-pie", "elf_i386", "0x100000"), ("efi", "-m64", "-fpie", "elf_x86_64", "0")):
+    for name, bits, pie, machine, address in (
+        ("bios", "-m32", "-fno-pie", "elf_i386", "0x100000"),
+        ("efi", "-m64", "-fpie", "elf_x86_64", "0"),
+    ):
         redzone = ("-mno-red-zone",) if name == "efi" else ()
         tool("gcc", bits, pie, *redzone, *CFLAGS, *WARNINGS, "-c", f"{name}.c", "-o", f"{name}.o")
         tool("ld", "-m", machine, "-T", "flat.ld", f"--defsym=ADDRESS={address}", "--oformat", "binary", "-o", f"{name}.bin", f"{name}.o")

@@ -53,10 +53,11 @@ class StandinServer:
                 body = outer._body(self.path)
                 self.send_response(404 if body is None else 200)
                 self.send_header("Content-Length", str(len(body or b"")))
+                if self.path.startswith("/next/"):
+                    self.send_header("Connection", "close")
                 self.end_headers()
                 self.wfile.write(b"" if body is None or self.command == "HEAD" else body)
                 if self.path.startswith("/next/"):
-                    self.close_connection = True
                     self._forget()
 
             do_HEAD = do_GET

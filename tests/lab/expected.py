@@ -45,11 +45,12 @@ class Given:
 
 @dataclass(frozen=True)
 class Expected:
-    """URLs below the tree, and the line."""
+    """URLs below the tree, and the line. `tells`: iPXE tells pxed `started` before it starts the kernel, whose installer cannot."""
 
     kernel: str
     initrds: tuple[str, ...]
     line: str
+    tells: bool = False
 
 
 def debian(given: Given) -> Expected:
@@ -113,6 +114,18 @@ def fcos(given: Given) -> Expected:
     )
 
 
+def photon(given: Given) -> Expected:
+    """Its installer runs on the last console alone, so there is one."""
+    serial = given.console.removeprefix("console=tty0 ")
+    return Expected(
+        "isolinux/vmlinuz",
+        ("isolinux/initrd.img",),
+        f"root=/dev/ram0 loglevel=3 repos={given.tree}/RPMS repo={given.tree}/RPMS ks={given.answers}/ks.json insecure_installation=1"
+        f" {serial} {given.mine} {given.kept} {given.bootif}",
+        tells=given.release in ("3", "4"),
+    )
+
+
 LINES: Mapping[str, Callable[[Given], Expected]] = {
     "debian": debian,
     "ubuntu": ubuntu,
@@ -120,5 +133,6 @@ LINES: Mapping[str, Callable[[Given], Expected]] = {
     **dict.fromkeys(("sles", "leap"), suse),
     "flatcar": flatcar,
     "fcos": fcos,
+    "photon": photon,
 }
 """Family > what it must be. A family that is missing here is held to what is common to all (test_profiles.py), and named as skipped."""

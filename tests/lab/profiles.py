@@ -184,7 +184,7 @@ class Bench:
         def ended() -> bool:
             outcome.asked = self.ear.heard(address)
             outcome.boot = machine.started()
-            return outcome.boot is not None or bool(outcome.told)
+            return outcome.boot is not None or any("status=fail" in told for told in outcome.told)
 
         try:
             eventually(f"the end of {outcome.case.name}", ended, within=WITHIN, every=0.03)

@@ -26,7 +26,7 @@ from tests.lab.machine import Machine, Plain
 from tests.lab.network import APPLIANCE, Network, inside
 from tests.lab.process import LabProblem, eventually, patience, run
 from tests.lab.standin import Boot
-from tests.lab.standinserver import BASE, PORT, READY, StandinServer
+from tests.lab.standinserver import BASE, KERNEL, PORT, READY, StandinServer, content
 
 SITE = (
     "--dhcp-match=set:ipxe,175",
@@ -57,8 +57,8 @@ class Case:
 @dataclass
 class Outcome:
     """What became of a case. `mac`: of the NIC that iPXE used; `token`: the install's; `boot` None: no kernel was started; `answered`:
-    the answer files that the kernel's line names, with the status when they were fetched; `refused`: pxed's words if the install could not
-    be ordered."""
+    the answer files that the kernel's line names, with the status when they were fetched; `initrds`: what was fetched beside the kernel, in
+    that order; `refused`: pxed's words if the install could not be ordered."""
 
     case: Case
     mac: str
@@ -66,6 +66,7 @@ class Outcome:
     asked: list[Exchange] = field(default_factory=list)
     boot: Boot | None = None
     answered: list[tuple[str, int]] = field(default_factory=list)
+    initrds: list[bytes] = field(default_factory=list)
     refused: str = ""
     console: str = ""
 
@@ -135,7 +136,7 @@ class Bench:
         """Arm the node with the MAC address `node`; returns the install's token. Refused."""
         body = {"node": node, "os": case.family, "release": case.release, "options": dict(case.options)}
         made = self.appliance.api("POST", "installs", body)
-        with sqlite3.connect(f"file:{self._folder / 'state' / 'pxed.db'}?mode=ro", uri=True) as database:
+        with closing(sqlite3.connect(f"file:{self._folder / 'state' / 'pxed.db'}?mode=ro", uri=True)) as database:
             (token,) = database.execute("SELECT token FROM installs WHERE id = ?", (made["id"],)).fetchone()
         return str(token)
 
@@ -165,6 +166,12 @@ class Bench:
         self.server.set_next(machine.mac, f"#!ipxe\nset net0/ip {ADDRESSES[number]}\nchain --autofree --replace {url}\n")
         return ADDRESSES[number]
 
+    def _again(self, url: str) -> tuple[int, bytes]:
+        """What the node was given: from the appliance, or from the stand-ins."""
+        if url.startswith(BASE):
+            return 200, content(url.removeprefix(BASE))
+        return self.get(url.removeprefix(f"http://{APPLIANCE}"))
+
     def get(self, path: str) -> tuple[int, bytes]:
         """Status and body of one GET from the appliance, as from its own host."""
         with inside(self._network.appliance), closing(http.client.HTTPConnection(APPLIANCE, 80, timeout=30)) as connection:
@@ -190,7 +197,10 @@ class Bench:
             eventually(f"the end of {outcome.case.name}", ended, within=WITHIN, every=0.03)
         except TimeoutError:
             outcome.console = machine.console()
-        outcome.answered = [(url, self.get(url.removeprefix(f"http://{APPLIANCE}"))[0]) for url in _answers_in(outcome)]
+        if outcome.boot:
+            outcome.answered = [(url, self._again(url)[0]) for url in _answers_in(outcome)]
+            beside = [url for url, _ in outcome.fetched[1:] if not (KERNEL.search(url) or "/notify/" in url or url.endswith(".c32"))]
+            outcome.initrds = [self._again(url)[1] for url in beside]
 
 
 class Waiting:

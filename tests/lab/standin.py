@@ -16,6 +16,9 @@ from tests.lab.process import run
 
 SOURCES = Path(__file__).parent / "kernel"
 CFLAGS = ("-Os", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fcf-protection=none", "-fno-asynchronous-unwind-tables")
+PAGE = 4096
+CUT = 4096
+"""How much of a file the stand-in tells on UEFI."""
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-mgeneral-regs-only")
 
 
@@ -28,6 +31,17 @@ class Boot:
     line: str
     ramdisk: bytes = b""
     files: Mapping[str, bytes | None] = field(default_factory=dict)
+
+    def holds(self, initrds: Sequence[tuple[str, bytes]]) -> bool:
+        """Whether the kernel can find just these initrds (name, content), in this order on BIOS, by their names on UEFI."""
+        if self.firmware == "bios":
+            return self.ramdisk == laid_out([content for _, content in initrds])
+        return all(self.files.get(name) == content[:CUT] for name, content in initrds)
+
+
+def laid_out(initrds: Sequence[bytes]) -> bytes:
+    """How iPXE lays initrds out in memory on BIOS: each begins on a page of its own."""
+    return b"".join(each.ljust(-(-len(each) // PAGE) * PAGE, b"\0") for each in initrds[:-1]) + b"".join(initrds[-1:])
 
 
 def build(folder: Path) -> Path:

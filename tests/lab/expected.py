@@ -45,12 +45,14 @@ class Given:
 
 @dataclass(frozen=True)
 class Expected:
-    """URLs below the tree, and the line. `tells`: iPXE tells pxed `started` before it starts the kernel, whose installer cannot."""
+    """URLs (relative ones are below the tree), and the line. `tells`: iPXE tells pxed `started` before it starts the kernel, whose installer
+    cannot. `named` False: no initrd has its name in the line."""
 
     kernel: str
     initrds: tuple[str, ...]
     line: str
     tells: bool = False
+    named: bool = True
 
 
 def debian(given: Given) -> Expected:
@@ -126,6 +128,13 @@ def photon(given: Given) -> Expected:
     )
 
 
+def windows(given: Given) -> Expected:
+    """wimboot has no arguments. What is given to it has the name that Windows PE looks for."""
+    programs = f"http://{APPLIANCE}/b/windows"
+    own = tuple(f"{given.answers}/{name}" for name in ("winpeshl.ini", "pxed.cmd"))
+    return Expected(f"{programs}/wimboot", (*own, f"{programs}/curl.exe", "sources/boot.wim"), "", named=False)
+
+
 LINES: Mapping[str, Callable[[Given], Expected]] = {
     "debian": debian,
     "ubuntu": ubuntu,
@@ -134,5 +143,6 @@ LINES: Mapping[str, Callable[[Given], Expected]] = {
     "flatcar": flatcar,
     "fcos": fcos,
     "photon": photon,
+    "windows": windows,
 }
 """Family > what it must be. A family that is missing here is held to what is common to all (test_profiles.py), and named as skipped."""

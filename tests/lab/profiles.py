@@ -94,7 +94,8 @@ class Outcome:
 
 
 class Bench:
-    """A context manager: network, DHCP server, stand-ins, appliance and machine. `repositories`: name > layers, pxed's."""
+    """A context manager: network, DHCP server, stand-ins, appliance and machine. `repositories`: name > layers, pxed's. The operator has
+    brought the programs that Windows needs (docs/os/windows.md), which are stand-ins too."""
 
     def __init__(self, folder: Path, *, firmware: Plain, repositories: Mapping[str, Iterable[str]]) -> None:
         self._folder = folder
@@ -109,6 +110,9 @@ class Bench:
             self.ear = HttpEar(self._network, ports=(80, PORT))
             stack.callback(self.ear.stop)
             kernel = standin.build(_made(self._folder / "kernel")).read_bytes()
+            programs = _made(self._folder / "state" / "tftproot" / "windows")
+            (programs / "wimboot").write_bytes(kernel)
+            (programs / "curl.exe").write_bytes(content("/curl.exe"))
             self.server = StandinServer(self._network, kernel)
             stack.callback(self.server.stop)
             self._dhcp = DhcpServer(self._network, self._folder, boot=SITE)

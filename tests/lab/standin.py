@@ -38,6 +38,19 @@ class Boot:
             return self.ramdisk == laid_out([content for _, content in initrds])
         return all(self.files.get(name) == content[:CUT] for name, content in initrds)
 
+    @property
+    def wrapped(self) -> dict[str, bytes]:
+        """BIOS: the initrds to which iPXE gave a name inside the kernel's file system, by that name, in order (a cpio header before each,
+        cpio(5), new ASCII format)."""
+        found: dict[str, bytes] = {}
+        at = 0
+        while (at := self.ramdisk.find(b"070701", at)) >= 0:
+            size, length = (int(self.ramdisk[at + field : at + field + 8], 16) for field in (54, 94))
+            start = at + (110 + length + 3 & ~3)
+            found[self.ramdisk[at + 110 : at + 109 + length].decode("ascii", "replace")] = self.ramdisk[start : start + size]
+            at = start + size
+        return found
+
 
 def laid_out(initrds: Sequence[bytes]) -> bytes:
     """How iPXE lays initrds out in memory on BIOS: each begins on a page of its own."""

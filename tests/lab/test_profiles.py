@@ -149,17 +149,31 @@ def test_ipxe_executes_the_profile_as_far_as_the_kernel(series: Series, family: 
     assert boot.firmware == ("bios" if series.firmware == "bios" else "efi")
     assert not [told for told in outcome.told if "status=ok" not in told], outcome.report()
     assert "${" not in boot.line
-    assert outcome.answered, f"no answer file is named: {outcome.report()}"
-    assert {status for _, status in outcome.answered} == {200}, outcome.answered
+    assert outcome.answered or [url for url, _ in outcome.fetched if url.startswith(outcome.answers)], f"no answers: {outcome.report()}"
+    assert {status for _, status in outcome.answered} <= {200}, outcome.answered
     _has_its_initrds(outcome)
 
 
 def _has_its_initrds(outcome: Outcome) -> None:
     """What iPXE fetched beside the kernel is where the kernel looks for it; the line's ``initrd=`` words are its names on UEFI."""
     assert outcome.boot is not None
+    if outcome.case.family == "windows":
+        _has_its_files(outcome)
+        return
     named = re.findall(r"(?<!\S)initrd=(\S+)", outcome.boot.line)
     assert len(named) == len(outcome.initrds), outcome.report()
     assert outcome.boot.holds(list(zip(named, outcome.initrds, strict=True))), outcome.report()
+
+
+def _has_its_files(outcome: Outcome) -> None:
+    """wimboot looks for files by name: on BIOS in archives that iPXE wraps them in, on UEFI beside itself."""
+    assert outcome.boot is not None
+    names = [url.rpartition("/")[2] for url, _ in outcome.fetched[2:]]
+    given = dict(zip(names, outcome.initrds, strict=True))
+    if outcome.boot.firmware == "bios":
+        assert outcome.boot.wrapped == given, outcome.report()
+    else:
+        assert outcome.boot.holds(list(given.items())), outcome.report()
 
 
 @pytest.mark.parametrize(("family", "release"), EVERY)
@@ -179,10 +193,11 @@ def test_the_kernel_is_started_with_exactly_the_line_that_its_installer_wants(se
         pytest.skip(f"what {family}'s kernel must be started with is not written down in tests/lab/expected.py")
     expected = LINES[family](Given(release, options, tree, outcome.answers, outcome.mac))
     told = [f"{outcome.answers}/notify/{STARTED}"] if expected.tells else []
-    assert [url for url, _ in outcome.fetched[1:]] == [*(f"{tree}/{path}" for path in (expected.kernel, *expected.initrds)), *told]
-    words = [f"initrd={path.rpartition('/')[2]}" for path in expected.initrds]
-    name = ["linux"] if series.firmware == "uefi" else []
-    assert outcome.boot.line == " ".join([*name, *words, expected.line])
+    files = [path if "://" in path else f"{tree}/{path}" for path in (expected.kernel, *expected.initrds)]
+    assert [url for url, _ in outcome.fetched[1:]] == [*files, *told]
+    words = [f"initrd={path.rpartition('/')[2]}" for path in expected.initrds if expected.named]
+    name = [("linux" if expected.named else "wimboot")] if series.firmware == "uefi" else []
+    assert outcome.boot.line.rstrip() == " ".join([*name, *words, expected.line]).rstrip()
 
 
 def _esxi(series: Series, outcome: Outcome, tree: str) -> None:

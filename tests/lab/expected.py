@@ -45,8 +45,8 @@ class Given:
 
 @dataclass(frozen=True)
 class Expected:
-    """URLs (relative ones are below the tree), and the line. `tells`: iPXE tells pxed `started` before it starts the kernel, whose installer
-    cannot. `named` False: no initrd has its name in the line."""
+    """URLs (relative ones are below the tree), and the line. `tells`: iPXE tells pxed `started` before it starts the kernel, whose
+    installer cannot. `named` False: no initrd has its name in the line."""
 
     kernel: str
     initrds: tuple[str, ...]

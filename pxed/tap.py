@@ -38,7 +38,9 @@ from pxed.oses.scripts import BootScripts
 from pxed.oses.sealing import Sealing
 from pxed.probe import PortProbe, Whereabouts
 from pxed.repo.bootprograms import BootPrograms, scan
+from pxed.repo.disk import Disk
 from pxed.repo.registry import Registry, make_registry
+from pxed.repo.threads import BootThreads
 from pxed.store import Store
 from pxed.syslog.receiver import Receiver, Syslog
 from pxed.tftp import TftpService, TransferEvent
@@ -136,6 +138,8 @@ class Appliance(service.MultiService):
         )
         self.lateness = Lateness(reactor, monotonic)
         self._programs = BootPrograms([])
+        self._boot_threads = BootThreads(reactor)
+        self._next_scan: Any = None
         self.guard = Guard(inventory=self.inventory, timeline=self.timeline, seconds=monotonic)
         self.dhcp = Responder(
             reactor=reactor,
@@ -163,6 +167,7 @@ class Appliance(service.MultiService):
             port=settings.ports.tftp,
             virtual=self._boot_script,
             blksize_cap=self._blksize_cap,
+            in_thread=self._boot_threads.do,
         )
         self.syslog = Receiver(
             Syslog(inventory=self.inventory, timeline=self.timeline, clock=reactor, on_line=self._installer_line),
@@ -194,6 +199,7 @@ class Appliance(service.MultiService):
         begun.addErrback(self._could_not_begin)
 
     async def _begin(self) -> None:
+        self._boot_threads.start()
         await self._open_store()
         await self.timeline.load()
         await self.inventory.load()
@@ -240,6 +246,8 @@ class Appliance(service.MultiService):
     async def _stop(self) -> None:
         """Doors first, then the installs, then what they write to."""
         self.lateness.stop()
+        if self._next_scan is not None and self._next_scan.active():
+            self._next_scan.cancel()
         await defer.maybeDeferred(self.http.stopListening)
         for door in self._doors:
             if door.running:
@@ -251,6 +259,7 @@ class Appliance(service.MultiService):
             except StorageUnavailable as e:
                 log.warn("What happened last could not be stored: {error}", error=e)
         await self.store.close()
+        self._boot_threads.stop()
 
     def stopService(self) -> defer.Deferred[None]:
         super().stopService()
@@ -275,6 +284,7 @@ class Appliance(service.MultiService):
             guard=self.guard,
             programs=lambda: self._programs,
             site_lines=self.dhcp.site_server_lines,
+            boot_disk=Disk(self._boot_threads),
         )
         try:
             port = self._reactor.listenTCP(self.settings.ports.http, site, backlog=4096)
@@ -360,7 +370,11 @@ class Appliance(service.MultiService):
 
         looked = self._scan()
         looked.addCallbacks(again, lambda failure: log.failure("Boot programs can't be read", failure))
-        looked.addBoth(lambda _: self._reactor.callLater(RESCAN_EVERY, self._rescan) if self.running else None)
+        looked.addBoth(lambda _: self._rescan_later())
+
+    def _rescan_later(self) -> None:
+        if self.running:
+            self._next_scan = self._reactor.callLater(RESCAN_EVERY, self._rescan)
 
     def _scan(self) -> defer.Deferred[BootPrograms]:
         return self._in_thread(partial(scan, chain=self.settings.dhcp.boot_chain), self.settings.boot_root)

@@ -6,15 +6,19 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.threads import deferToThread, deferToThreadPool
 from twisted.python import usage
 
 from pxed.config import load
 from pxed.repo.bootprograms import BootProgram, BootPrograms
+from pxed.repo.upstream import make_client
 from pxed.tap import Appliance, Options
+from tests.conftest import reactor
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -113,3 +117,39 @@ def test_a_database_of_another_kind_is_one_sentence_and_status_2(tmp_path: Path)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "pxed.db" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.limit(60)
+async def test_a_file_server_that_is_gone_holds_up_no_boot(tmp_path: Path) -> None:
+    """All of the reactor's threads wait for a repository, a name server or the like: boot programs go out by HTTP and TFTP all the same."""
+    ports = {name: int(free_port()) for name in ("http", "dhcp", "pxe", "tftp", "syslog")}
+    settings = load(None, {"state_dir": tmp_path / "state", "interfaces": ["lo"], "ports": ports})
+    settings.boot_root.mkdir(parents=True)
+    (settings.boot_root / "own.efi").write_bytes(b"boot program")
+    appliance = Appliance(settings, reactor)
+    appliance.startService()
+    url = f"http://127.0.0.1:{ports['http']}/b/own.efi"
+    client = make_client(reactor)
+    assert await (await client.get(url)).content() == b"boot program"
+    pool, gone = reactor.getThreadPool(), threading.Event()
+    waiting = [deferToThread(gone.wait, 300) for _ in range(pool.max + 5)]
+    try:
+        assert await (await client.get(url, timeout=20)).content() == b"boot program"
+        assert await deferToThreadPool(reactor, appliance._boot_threads.getThreadPool(), tftp, ports["tftp"]) == b"boot program"
+    finally:
+        gone.set()
+        for each in waiting:
+            await each
+        await appliance.stopService()
+        await client._agent._agent._pool.closeCachedConnections()
+
+
+def tftp(port: int) -> bytes:
+    """The first DATA of own.efi."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(20)
+        asking.sendto(b"\0\1own.efi\0octet\0", ("127.0.0.1", port))
+        answer, peer = asking.recvfrom(600)
+        asking.sendto(b"\0\4\0\1", peer)
+    assert answer[:4] == b"\0\3\0\1"
+    return answer[4:]

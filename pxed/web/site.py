@@ -80,8 +80,9 @@ def make_site(
     guard: Guard,
     programs: Callable[[], BootPrograms],
     site_lines: Callable[[Node], list[Piece]],
+    boot_disk: Disk | None = None,
 ) -> Site:
-    """The factory to listen with. Opens nothing and starts nothing; may be called more than once."""
+    """The factory to listen with. Opens nothing and starts nothing; may be called more than once. `boot_disk` reads boot programs."""
     disk = Disk(reactor)
     urls = partial(Urls, syslog_port=settings.ports.syslog)
     rooms = Rooms(inventory, timeline, engine, catalog, urls, disk, reactor, now, guard, programs, site_lines, repositories)
@@ -91,7 +92,7 @@ def make_site(
     for name, resource in (
         (b"health", Health()),
         (b"p", Profiles(scripts)),
-        (b"b", FileTree(tftproot, disk=disk, clock=reactor, on_sent=traffic.program, answered=partial(answer, scripts))),
+        (b"b", FileTree(tftproot, disk=boot_disk or disk, clock=reactor, on_sent=traffic.program, answered=partial(answer, scripts))),
         (b"i", InstallerFiles(rooms)),
         (b"api", api),
         (b"repo", Repositories(rooms, repositories, traffic)),

@@ -10,13 +10,14 @@ import threading
 from pathlib import Path
 
 import pytest
+from treq.client import HTTPClient
 from twisted.internet.testing import MemoryReactorClock
 from twisted.internet.threads import deferToThread, deferToThreadPool
 from twisted.python import usage
+from twisted.web.client import Agent
 
 from pxed.config import load
 from pxed.repo.bootprograms import BootProgram, BootPrograms
-from pxed.repo.upstream import make_client
 from pxed.tap import Appliance, Options
 from tests.conftest import reactor
 
@@ -129,7 +130,7 @@ async def test_a_file_server_that_is_gone_holds_up_no_boot(tmp_path: Path) -> No
     appliance = Appliance(settings, reactor)
     appliance.startService()
     url = f"http://127.0.0.1:{ports['http']}/b/own.efi"
-    client = make_client(reactor)
+    client = HTTPClient(Agent(reactor))
     assert await (await client.get(url)).content() == b"boot program"
     pool, gone = reactor.getThreadPool(), threading.Event()
     waiting = [deferToThread(gone.wait, 300) for _ in range(pool.max + 5)]
@@ -141,7 +142,6 @@ async def test_a_file_server_that_is_gone_holds_up_no_boot(tmp_path: Path) -> No
         for each in waiting:
             await each
         await appliance.stopService()
-        await client._agent._agent._pool.closeCachedConnections()
 
 
 def tftp(port: int) -> bytes:

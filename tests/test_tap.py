@@ -7,14 +7,14 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from treq.client import HTTPClient
 from twisted.internet.testing import MemoryReactorClock
-from twisted.internet.threads import deferToThread, deferToThreadPool
+from twisted.internet.threads import deferToThread
 from twisted.python import usage
-from twisted.web.client import Agent
 
 from pxed.config import load
 from pxed.repo.bootprograms import BootProgram, BootPrograms
@@ -129,19 +129,23 @@ async def test_a_file_server_that_is_gone_holds_up_no_boot(tmp_path: Path) -> No
     (settings.boot_root / "own.efi").write_bytes(b"boot program")
     appliance = Appliance(settings, reactor)
     appliance.startService()
-    url = f"http://127.0.0.1:{ports['http']}/b/own.efi"
-    client = HTTPClient(Agent(reactor))
-    assert await (await client.get(url)).content() == b"boot program"
+    await appliance._boot_threads.do(http, ports["http"])  # it is up
     pool, gone = reactor.getThreadPool(), threading.Event()
     waiting = [deferToThread(gone.wait, 300) for _ in range(pool.max + 5)]
     try:
-        assert await (await client.get(url, timeout=20)).content() == b"boot program"
-        assert await deferToThreadPool(reactor, appliance._boot_threads.getThreadPool(), tftp, ports["tftp"]) == b"boot program"
+        for fetch, port in ((http, ports["http"]), (tftp, ports["tftp"])):
+            assert await appliance._boot_threads.do(fetch, port) == b"boot program"
     finally:
         gone.set()
         for each in waiting:
             await each
         await appliance.stopService()
+
+
+def http(port: int) -> bytes:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=20)) as asking:
+        asking.request("GET", "/b/own.efi")
+        return asking.getresponse().read()
 
 
 def tftp(port: int) -> bytes:

@@ -22,6 +22,7 @@ from pxed.oses.family import Family, InstallView, NodeView, Release, Resources, 
 from pxed.oses.features import refusals
 from pxed.oses.options import CommonOptions
 from pxed.oses.photon import PHOTON
+from pxed.oses.proxmox import PROXMOX
 from pxed.oses.redhat import FAMILIES as REDHAT
 from pxed.oses.render import Renderer, TemplateProblem, kind_of
 from pxed.oses.reports import Report, by_bytes
@@ -35,7 +36,7 @@ from pxed.workflow.recipe import RecipeBook
 
 __all__ = ["FAMILIES", "LOCALBOOT", "Catalog", "Prepared", "Release", "Rendered", "Resources", "Urls"]
 
-FAMILIES: tuple[Family, ...] = (DEBIAN, UBUNTU, *REDHAT, *SUSE, ESXI, *COREOS, PHOTON, WINDOWS)
+FAMILIES: tuple[Family, ...] = (DEBIAN, UBUNTU, *REDHAT, *SUSE, ESXI, *COREOS, PHOTON, WINDOWS, PROXMOX)
 LOCALBOOT = ("auto", "exit1", "exit0", "sanboot", "grub", "poweroff")
 """How a node may leave iPXE for its own disk (`Node.localboot`); ``auto``: ``exit 1`` on UEFI, `sanboot` on BIOS.
 

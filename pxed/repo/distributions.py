@@ -173,8 +173,8 @@ def proxmox(tree: Tree) -> Medium | None:
     if family is None or not version:
         return None
     title = f"{said.get('PRODUCTLONG') or 'Proxmox'} {version}"
-    facts = {"installer": "proxmox-auto-installer", "kernel": "boot/linux26", "initrd": "boot/initrd.img"}
     prepared = tree.has("auto-installer-mode.toml")
+    facts = {"installer": "proxmox-auto-installer", "kernel": "boot/linux26", "initrd": "boot/initrd.img", "prepared": prepared}
     notes = () if prepared else ("Its installer asks questions until proxmox-auto-install-assistant prepare-iso has prepared the image.",)
     return Medium(family, version.split(".")[0], version, "x86_64", title, tree.volume_id, facts, notes)
 

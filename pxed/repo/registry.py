@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -289,9 +289,10 @@ class Registry(Mapping[str, Repository]):
         index = self._builder.indexes.of(path)
         try:
             with path.open("rb") as f:
-                return recognise(ImageTree(f.fileno(), index))
+                medium = recognise(ImageTree(f.fileno(), index))
         except OSError as e:
             raise UnreadableImage(f"{path} can't be read: {e.strerror}") from None
+        return replace(medium, facts={**medium.facts, "image_bytes": index.size})
 
     def _refuse_our_own(self, source: str) -> None:
         """Whatever is a repository can be read by everybody on the network. InvalidRequest for what holds the appliance's own secrets."""

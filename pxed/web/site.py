@@ -6,6 +6,7 @@
 /i/<token>/<file>           answer files and hooks of one install                                   installer.InstallerFiles
 /i/<token>/notify[/<phase>] what the node has to say: GET, POST or PUT; form, JSON or text          callback.notify
 /i/<token>/progress         how far it says it is: ?percent=&text=                                  callback.progress
+/answer                     answer file of an installer that posts who it is                        answers.Answers
 /repo/<name>/<path>         installer files and packages                                            repositories.Repositories
 /repo/<name>.iso            the whole image that a repository is made of                            repositories.Repositories
 /api/v1/...                 the operator's API (bearer token), server-sent events                   api.make_api
@@ -33,6 +34,7 @@ from pxed.oses.scripts import BootScripts
 from pxed.repo.bootprograms import BootPrograms
 from pxed.repo.disk import Disk
 from pxed.repo.registry import Registry
+from pxed.web.answers import Answers
 from pxed.web.api import make_api
 from pxed.web.boot import Elsewhere, Profiles, answer
 from pxed.web.files import FileTree
@@ -94,6 +96,7 @@ def make_site(
         (b"p", Profiles(scripts)),
         (b"b", FileTree(tftproot, disk=boot_disk or disk, clock=reactor, on_sent=traffic.program, answered=partial(answer, scripts))),
         (b"i", InstallerFiles(rooms)),
+        (b"answer", Answers(rooms)),
         (b"api", api),
         (b"repo", Repositories(rooms, repositories, traffic)),
     ):

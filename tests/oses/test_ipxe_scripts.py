@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import re
 import shutil
 import subprocess
@@ -17,8 +18,10 @@ import pytest
 
 from pxed.oses.catalog import Catalog, Urls
 from pxed.oses.esxi import PROBE
+from pxed.oses.family import Resources
+from tests.oses.debs import unpacked
 from tests.oses.families import RESOURCES, sample
-from tests.oses.samples import FULL, TOKEN, FakeNode
+from tests.oses.samples import FULL, TOKEN, FakeInstall, FakeNode
 
 IPXE = Path("/usr/lib/ipxe/ipxe.lkrn")
 QEMU = shutil.which("qemu-system-x86_64")
@@ -76,11 +79,11 @@ def appliance(refuse: int = 0) -> Iterator[Appliance]:
         thread.join(10)
 
 
-def ipxe(tmp_path: Path, script: str, until: Callable[[str], bool], *, network: bool = True, seconds: float = 90) -> str:
+def ipxe(tmp_path: Path, script: str, until: Callable[[str], bool], *, network: bool = True, seconds: float = 90, memory: int = 256) -> str:
     """iPXE's screen after it ran `script` until `until(screen)` or the machine is off; AssertionError after `seconds`."""
     (tmp_path / "script.ipxe").write_text(script.replace("#!ipxe\n", "#!ipxe\ndhcp net0\n", 1) if network else script)
     argv = [
-        *(str(QEMU), "-accel", "tcg", "-machine", "pc,graphics=off", "-cpu", "max", "-nographic", "-m", "256", "-no-reboot"),
+        *(str(QEMU), "-accel", "tcg", "-machine", "pc,graphics=off", "-cpu", "max", "-nographic", "-m", str(memory), "-no-reboot"),
         *("-netdev", "user,id=n,ipv6=off", "-device", f"virtio-net-pci,netdev=n,romfile=,mac={MAC}"),
         *("-kernel", str(IPXE), "-initrd", str(tmp_path / "script.ipxe")),
     ]
@@ -114,6 +117,51 @@ def test_an_ipxe_without_comboot_says_so_and_never_starts_esxis_loader(tmp_path:
         assert "built without COMBOOT" in unwrapped(screen)
         assert pxed.below("/repo/") == []
         assert "started?status=fail&message=This+iPXE+cannot+start+mboot.c32" in pxed.paths[-1]
+
+
+KERNEL = "usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/linux"
+INIT = r"""
+#include <stdio.h>
+#include <unistd.h>
+#include <sys/reboot.h>
+int main(void) {
+	FILE *f = fopen("/proxmox.iso", "rb");
+	unsigned long sum = 0, size = 0;
+	int c;
+	while (f && (c = fgetc(f)) != EOF) { sum = (sum * 31 + c) % 1000003; size++; }
+	printf("IMAGE %lu %lu END\n", size, sum);
+	fflush(stdout);
+	sleep(1);
+	reboot(RB_POWER_OFF);
+	return 0;
+}
+"""
+
+
+@pytest.mark.skipif(not all(map(shutil.which, ("gcc", "cpio", "zstd"))), reason="gcc, cpio or zstd is not installed")
+def test_a_kernel_has_proxmoxs_image_in_memory_beside_an_initrd_that_is_compressed_with_zstd(tmp_path: Path) -> None:
+    """Debian's kernel, started by iPXE through the profile of a Proxmox install; an init of our own says what it finds at its root."""
+    kernel = unpacked("netboot-12", "debian-installer-12-netboot-amd64") / KERNEL
+    (tmp_path / "init.c").write_text(INIT)
+    subprocess.run(["gcc", "-static", "-O1", "-o", "init", "init.c"], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run("echo init | cpio -o -H newc --quiet | zstd -q -o initrd.img", shell=True, cwd=tmp_path, check=True, timeout=60)
+    image = random.Random(1).randbytes(300 * 2048)
+    media = {"proxmox-9": {"family": "proxmox", "version": "9.1", "facts": {"prepared": True, "image_bytes": len(image)}}}
+    catalog = Catalog(resources=Resources(media=lambda name: media.get(name, {})))
+    prepared = catalog.prepare("proxmox", "9", {"hostname": "web1", "installDisk": "/dev/sda", "comport": "com1"})
+    install = FakeInstall("proxmox", prepared.release, prepared.options)
+    with appliance() as pxed:
+        pxed.files = {
+            "linux26": kernel.read_bytes(),
+            "proxmox-9.iso": image,
+            "initrd.img": (tmp_path / "initrd.img").read_bytes(),
+            "image.cpio": catalog.file(install, FakeNode(), pxed.urls, "image.cpio").body,
+        }
+        screen = ipxe(tmp_path, catalog.profile(install, FakeNode(), pxed.urls), lambda seen: "END" in seen, seconds=240, memory=512)
+    found = 0
+    for letter in image:
+        found = (found * 31 + letter) % 1000003
+    assert f"IMAGE {len(image)} {found} END" in screen
 
 
 def unwrapped(screen: str) -> str:

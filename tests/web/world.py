@@ -179,12 +179,12 @@ class World:
     root: Path
     repositories: Mapping[str, Repository] = field(default_factory=dict)
     reactor: MemoryReactor = field(default_factory=MemoryReactor)
+    catalog: Catalog = CATALOG
 
     def __post_init__(self) -> None:
         self.timeline = Timeline(now=self.now)
         self.inventory = Inventory(now=self.now, timeline=self.timeline)
         self.engine = MemoryEngine(self.inventory, self.now)
-        self.catalog = CATALOG
         self.guard = Guard(inventory=self.inventory, timeline=self.timeline, seconds=self.reactor.seconds)
         self.programs = BootPrograms([])
         self.urls: Callable[[str, str], Any] = Urls
@@ -243,10 +243,12 @@ class World:
         client.hang_up()
         return response
 
-    def armed(self, *, mac: str = MAC, options: dict[str, Any] | None = None) -> tuple[Node, Install]:
+    def armed(
+        self, *, mac: str = MAC, options: dict[str, Any] | None = None, family: str = "debian", release: str = "12"
+    ) -> tuple[Node, Install]:
         """A node whose next boot is the installer."""
         node = self.inventory.seen(mac, arch=7)
-        prepared = self.catalog.prepare("debian", "12", options or {})
+        prepared = self.catalog.prepare(family, release, options or {})
         made: list[Install] = []
 
         async def create() -> None:

@@ -1,0 +1,1 @@
+Proxmox VE 8 and 9 can be installed by their automated installer: it asks `POST /answer` for its answers, its webhook says when it has finished, a first-boot hook proves that it runs (docs/os/proxmox.md).

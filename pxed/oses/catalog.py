@@ -15,6 +15,7 @@ from urllib.parse import quote
 from pxed.errors import InvalidRequest, NotFound
 from pxed.node.identity import hex_hyphen
 from pxed.oses import options as common
+from pxed.oses.alpine import ALPINE
 from pxed.oses.coreos import FAMILIES as COREOS
 from pxed.oses.debian import DEBIAN
 from pxed.oses.esxi import ESXI
@@ -36,7 +37,7 @@ from pxed.workflow.recipe import RecipeBook
 
 __all__ = ["FAMILIES", "LOCALBOOT", "Catalog", "Prepared", "Release", "Rendered", "Resources", "Urls"]
 
-FAMILIES: tuple[Family, ...] = (DEBIAN, UBUNTU, *REDHAT, *SUSE, ESXI, *COREOS, PHOTON, WINDOWS, PROXMOX)
+FAMILIES: tuple[Family, ...] = (DEBIAN, UBUNTU, *REDHAT, *SUSE, ESXI, *COREOS, PHOTON, WINDOWS, PROXMOX, ALPINE)
 LOCALBOOT = ("auto", "exit1", "exit0", "sanboot", "grub", "poweroff")
 """How a node may leave iPXE for its own disk (`Node.localboot`); ``auto``: ``exit 1`` on UEFI, `sanboot` on BIOS.
 

@@ -29,6 +29,8 @@ class Plan:
     """What a recipe asks for if its node does everything that is awaited, and how far it has come."""
 
     steps: list[BootStep | AwaitStep]
+    order: tuple[str, ...] = ()
+    """The phases of the recipe's milestones: a later one implies those before it."""
     state: str = "running"
     answered: list[str] = field(default_factory=list)
     waiting: list[str | None] = field(default_factory=list)
@@ -63,12 +65,16 @@ class Plan:
         while self.state == "running":
             awaited = self.awaits[len(self.answered)].phase
             said = next((each for each in self.waiting if each in (awaited, None)), "")
-            if said == "":
+            if said != "":
+                self.waiting.remove(said)
+            elif not self._implied(awaited):
                 return
-            self.waiting.remove(said)
             self.answered.append(awaited)
             if len(self.answered) == len(self.awaits):
                 self.state = "done"
+
+    def _implied(self, phase: str) -> bool:
+        return phase in self.order and any(each in self.order[self.order.index(phase) + 1 :] for each in self.waiting)
 
     def _assigned(self) -> BootKind:
         """The last boot before the present await."""
@@ -89,7 +95,7 @@ class ScriptedNode:
 
     def __init__(self, recipe: Recipe, *, store: MemoryStore | None = None) -> None:
         self.recipe = recipe
-        self.plan = Plan(walk(recipe).asked)
+        self.plan = Plan(walk(recipe).asked, tuple(each.phase for each in recipe.milestones))
         self.appliance = MemoryAppliance(RecipeBook((recipe,)), store=store, ports=Ports())
         self.install_id = result_of(self.appliance.arm(MAC, recipe.name)).id
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
@@ -22,6 +25,9 @@ from pxed.repo.upstream import Upstream, make_client
 
 if TYPE_CHECKING:
     from pxed.config import Settings
+
+LOOK = 3.0
+"""Seconds in which a path of this host must have been looked at."""
 
 log = Logger()
 
@@ -87,7 +93,7 @@ class Builder:
     def _layer(self, name: str, text: str, cache_bytes: int, any_case: bool) -> Layer | None:
         if text.startswith("/"):
             path = Path(text)
-            return IsoLayer(path, self.indexes, self.disk) if _is_image(path) else DirectoryLayer(path, self.disk, any_case=any_case)
+            return IsoLayer(path, self.indexes, self.disk) if is_image_file(path) else DirectoryLayer(path, self.disk, any_case=any_case)
         url = debian_mirror() if text == "apt" else text
         if url is None:
             log.warn("Repository {name}: this host's apt has no Debian mirror, so that layer is empty", name=name)
@@ -99,9 +105,20 @@ class Builder:
         return Mirror(upstream, cache, client=self.client, disk=self.disk, clock=self._reactor, now=self._now)
 
 
-def _is_image(path: Path) -> bool:
-    """Whether `path` is a file; of what can't be looked at now, whether it is called like an image."""
-    try:
-        return stat.S_ISREG(path.stat().st_mode)
-    except OSError:
-        return path.suffix.lower() == ".iso"
+def is_image_file(path: Path, look: Callable[[Path], os.stat_result] = os.stat, patience: float = LOOK) -> bool:
+    """Whether `path` is a file; of what can't be looked at now, whether it is called like an image.
+
+    A file server that is gone lets everybody wait for ever who looks; pxed starts without it.
+    """
+    seen: list[bool] = []
+
+    def see() -> None:
+        with suppress(OSError):
+            seen.append(stat.S_ISREG(look(path).st_mode))
+
+    looking = Thread(target=see, daemon=True)
+    looking.start()
+    looking.join(patience)
+    if looking.is_alive():
+        log.warn("{path} can't be looked at: its file system has not answered for {patience:.0f} s", path=path, patience=patience)
+    return seen[0] if seen else path.suffix.lower() == ".iso"

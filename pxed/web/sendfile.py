@@ -4,8 +4,8 @@ How the first works. HTTPChannel gets us as a push producer, the headers go thro
 transport is ours until the last byte: when the socket takes more, the connection queues for its turns (`pxed.web.turns`) until it is full.
 It uses three private names of `twisted.internet.abstract.FileDescriptor`; `can_sendfile` looks for them, so that a Twisted without them
 only makes us slower. The reactor never waits for the disk: before a chunk of the file is sent, its last byte (and the file's first) is read
-with RWF_NOWAIT; if a page is not in memory, sending pauses while a thread reads ahead (a file system without RWF_NOWAIT, such as tmpfs,
-counts as memory).
+with RWF_NOWAIT; if a page is not in memory, sending pauses while a thread reads ahead. Where the file system can't say (NFS, CIFS, FUSE), a
+thread reads each time.
 
 Rules: whoever calls `send` gives the descriptor away; it is closed exactly once, after the last thread that uses it. Content-Length is
 promised before, so a file that turns out shorter aborts the connection. Nobody who takes no byte for `STALL` seconds keeps a descriptor.
@@ -308,13 +308,11 @@ class _BySendfile:
 
 
 def _in_memory(fd: int, offset: int) -> bool:
-    """Whether reading this byte needs no disk. True where the file system can't say."""
+    """Whether reading this byte needs no disk. False where the file system can't say: those are the ones that may be far away."""
     try:
         os.preadv(fd, _PROBE, offset, os.RWF_NOWAIT)
-    except BlockingIOError:
-        return False
     except OSError:
-        return True
+        return False
     return True
 
 

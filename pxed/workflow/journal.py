@@ -46,6 +46,12 @@ _ANSWERS = (  # what answers an await: a failure first ("fail" sorts before "ok"
     .order_by(inbox.c.status, inbox.c.id)
     .limit(1)
 )
+_LATER = (
+    select(inbox)
+    .where(inbox.c.install_id == bindparam("of"), inbox.c.status == "ok", inbox.c.phase.in_(bindparam("later", expanding=True)))
+    .order_by(inbox.c.id)
+    .limit(1)
+)
 _USE = update(inbox).where(inbox.c.id == bindparam("key")).values(position=bindparam("at_position"), counted_as=bindparam("wanted"))
 _ADVANCE = update(installs).where(installs.c.id == bindparam("of"), installs.c.percent <= bindparam("percent"))
 _PROGRESS = _ADVANCE.values(percent=bindparam("percent"), progress_text=bindparam("progress_text"))
@@ -74,12 +80,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A position in the journal of an install, the step that the recipe asks for there, and the milestone that step reaches."""
+    """A position in the journal of an install, the step that the recipe asks for there, the milestone that step reaches, and the phases
+    that come after it: they imply it."""
 
     install_id: str
     position: int
     step: Step
     milestone: Milestone | None = None
+    later: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +194,8 @@ def reach(connection: Connection, place: Place, within: float, at: float) -> Ent
 
 
 def settle(connection: Connection, place: Place, at: float) -> Entry:
-    """Answer an open await from the inbox, if there is something: a failure first, then the oldest that fits. NotRunning, Mismatch."""
+    """Answer an open await from the inbox, if there is something: a failure first, then the oldest that fits, then what implies it.
+    NotRunning, Mismatch."""
     _require_running(connection, place)
     entry = _at(connection, place)
     if not isinstance(place.step, AwaitStep) or entry is None:
@@ -196,13 +205,23 @@ def settle(connection: Connection, place: Place, at: float) -> Entry:
     phase = place.step.phase
     row = connection.execute(_ANSWERS, {"of": place.install_id, "wanted": phase}).first()
     if row is None:
-        return entry
+        return _implied(connection, place, phase, at) or entry
     connection.execute(_USE, {"key": row.id, "at_position": place.position, "wanted": row.phase or phase})
     if row.status == "fail":
         return _answer(connection, place, {"failed": _own_words(row.message, row.phase or phase)}, at)
     if place.milestone is not None:
         _advance(connection, place.install_id, place.milestone)
     return _answer(connection, place, notified(Notification(phase, "ok", row.message, row.data, row.at)), at)
+
+
+def _implied(connection: Connection, place: Place, phase: str, at: float) -> Entry | None:
+    """The await of `phase` answered because a later phase has come, which goes on waiting for its own await; None if none has."""
+    row = connection.execute(_LATER, {"of": place.install_id, "later": place.later}).first() if place.later else None
+    if row is None:
+        return None
+    if place.milestone is not None:
+        _advance(connection, place.install_id, place.milestone)
+    return _answer(connection, place, notified(Notification(phase, "ok", f"was not heard, but {row.phase!r} was", {}, row.at)), at)
 
 
 def expire(connection: Connection, place: Place, at: float, sentence: str) -> Entry:

@@ -87,6 +87,11 @@ class Recipe:
         """The milestone of `phase`, None if the recipe names none."""
         return next((each for each in self.milestones if each.phase == phase), None)
 
+    def after(self, phase: str) -> tuple[str, ...]:
+        """The phases of the milestones behind that of `phase`: who has said one of them has been there. () if it is no milestone."""
+        phases = [each.phase for each in self.milestones]
+        return tuple(phases[phases.index(phase) + 1 :]) if phase in phases else ()
+
 
 class RecipeBook:
     """Every recipe of this pxed, in all its versions."""

@@ -116,7 +116,7 @@ class Run:
             return entry
         if isinstance(step, BootStep):
             return await self._boot(Place(self.install.id, position, step), step)
-        place = Place(self.install.id, position, step, self._recipe.milestone(step.phase))
+        place = Place(self.install.id, position, step, self._recipe.milestone(step.phase), self._recipe.after(step.phase))
         entry = await self._notified(place, step, entry)
         self.install.deadline = None
         if place.milestone is not None and "ok" in (entry.answer or {}):
@@ -147,7 +147,8 @@ class Run:
                 self._gate.news = False
                 entry = await self._gate.durably(partial(journal.settle, place=place, at=at))
             elif at < due:
-                self._inventory.release(self.install.node_id)
+                if at < (entry.deadline or 0.0):  # in the grace after it the node may still speak, but not be installed again
+                    self._inventory.release(self.install.node_id)
                 await self._gate.sleep(min(due - at, vigil.pause if vigil is not None else inf))
                 if vigil is not None and not self._gate.news:
                     entry = await self._look(place, step, entry, vigil)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pxed.repo.disk import Disk
 from pxed.repo.fetch import UpstreamFailed
 from pxed.repo.mirror import Mirror
 from pxed.repo.registry import make_registry
-from pxed.repo.repository import Repository
+from pxed.repo.repository import Repository, is_image_file
 from tests.web.world import MemoryReactor, run
 
 
@@ -75,3 +76,26 @@ def test_the_settings_become_layers_in_their_order(tmp_path: Path) -> None:
     assert isinstance(mirror, Mirror)
     assert str(mirror._upstream) == "http://mirror:81/debian"
     assert mirror._cache._root == tmp_path / "cache" / "r" / "mirror_81_debian"
+
+
+def test_a_file_server_that_is_gone_does_not_keep_pxed_from_starting() -> None:
+    gone = threading.Event()
+
+    def look(path: Path) -> os.stat_result:
+        gone.wait(60)
+        return os.stat(path)
+
+    try:
+        assert is_image_file(Path("/mnt/x.ISO"), look, 0.05)
+        assert not is_image_file(Path("/mnt/x"), look, 0.05)
+    finally:
+        gone.set()
+
+
+def test_what_is_an_image_is_seen_and_else_known_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(b"x")
+    (tmp_path / "folder.iso").mkdir()
+    assert is_image_file(tmp_path / "image")
+    assert not is_image_file(tmp_path / "folder.iso")
+    assert is_image_file(tmp_path / "away.iso")
+    assert not is_image_file(tmp_path / "away")

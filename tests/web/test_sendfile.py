@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -169,6 +171,31 @@ async def test_pages_that_are_not_in_memory_are_read_in_a_thread(big: Path, monk
     assert threading.current_thread().name not in {name for _, name in read}
 
 
+async def test_where_the_file_system_cannot_say_what_is_in_memory_a_thread_reads_before_each_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS, CIFS and FUSE are so: an image there that is not in memory would hold up the reactor for as long as its server takes."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        file = Path(folder) / "big.bin"
+        file.write_bytes(os.urandom(5 << 20))
+        if _knows_its_pages(file):
+            pytest.skip("this kernel's tmpfs has RWF_NOWAIT")
+        read: list[tuple[int, int]] = []
+        original = os.pread
+
+        def pread(fd: int, count: int, offset: int) -> bytes:
+            assert threading.current_thread() is not threading.main_thread()
+            read.append((offset, count))
+            return original(fd, count, offset)
+
+        monkeypatch.setattr(os, "pread", pread)
+        async with serving(Path(folder)) as port:
+            client = Client(port)
+            client.get("/b/big.bin")
+            _, body = await client.response()
+            client.close()
+        assert body == file.read_bytes()
+        assert read == [(0, 2 << 20), (2 << 20, 2 << 20), (4 << 20, 1 << 20)]
+
+
 async def test_a_client_that_leaves_while_the_disk_reads_leaves_no_descriptor(big: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _evict(big)
     go_on, waiting = threading.Event(), threading.Event()
@@ -190,6 +217,15 @@ async def test_a_client_that_leaves_while_the_disk_reads_leaves_no_descriptor(bi
         assert descriptors(big) == 1, "the thread still reads"
         go_on.set()
         await until(lambda: descriptors(big) == 0)
+
+
+def _knows_its_pages(path: Path) -> bool:
+    with path.open("rb") as f:
+        try:
+            os.preadv(f.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT)
+        except OSError as e:
+            return e.errno != errno.EOPNOTSUPP
+    return True
 
 
 def _evict(path: Path) -> None:

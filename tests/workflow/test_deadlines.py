@@ -69,6 +69,21 @@ def test_a_deadline_that_passed_while_pxed_was_down_leaves_a_moment_for_a_retry(
     assert (state_of(late, install), late.engine.get(install.id).percent) == ("running", 10)
 
 
+def test_in_that_moment_the_node_is_not_installed_again() -> None:
+    """After a power failure everybody's machines start at once, and one may have been installed, and used, while pxed was down."""
+    appliance = MemoryAppliance(BOOK)
+    install = result_of(appliance.arm(MAC, "plain"))
+    say(appliance, install, "started")
+    late = appliance.restart(down=24 * HOUR)
+    node = late.inventory.by_mac(MAC)
+    assert node is not None
+    assert node.boot == Boot("silent", install.id)
+    late.clock.advance(GRACE - 1)
+    assert node.boot == Boot("silent", install.id)
+    say(late, install, "booted")
+    assert (state_of(late, install), boot_of(late)) == ("done", Boot("disk"))
+
+
 def test_after_that_moment_the_install_fails() -> None:
     appliance = MemoryAppliance(BOOK)
     install = result_of(appliance.arm(MAC, "plain"))

@@ -17,6 +17,7 @@ import pytest
 from tests.lab.assets import Assets
 from tests.lab.journey import ALL, BOOTED, INSTALLED, MINUTE, STARTED, TO_THE_INSTALLER, Journey, Stage
 from tests.lab.machine import Firmware, Machine
+from tests.lab.process import eventually
 from tests.lab.scene import Scene
 
 pytestmark = pytest.mark.lab
@@ -62,8 +63,32 @@ def test_an_install_survives_kill_9_and_the_machine_boots_its_disk_ever_after(
         assert [each["state"] for each in scene.appliance.api("GET", "installs")["installs"]] == ["done"]
 
 
-def _arm(scene: Scene, machine: Machine) -> str:
-    options = scene.options(machine.name)
+@pytest.mark.slow
+def test_a_machine_without_the_disk_that_was_meant_restarts_untouched(debian: Assets, say: Callable[[str], None]) -> None:
+    """debian-installer itself, up to where it would divide the only disk there is."""
+    with Scene(debian, name="no-disk", say=say) as scene:
+        machine = scene.machine("bios", name="no-disk")
+        made = _arm(scene, machine, disk={"serial": "of-another-machine"})
+        machine.power_on()
+        journey = Journey(scene.appliance, machine, say=say)
+        for stage in (*TO_THE_INSTALLER, STARTED):
+            journey.through(stage)
+        eventually("the install has failed", lambda: scene.appliance.install(made)["state"] == "failed", within=30 * MINUTE, every=5.0)
+        assert "no disk of this machine fits the option disk" in scene.appliance.install(made)["reason"]
+        since = time.time()
+        eventually(
+            "the firmware asks for a network boot again",
+            lambda: scene.wire.heard(mac=machine.mac, what="DISCOVER", since=since),
+            within=5 * MINUTE,
+        )
+        assert scene.wire.from_appliance(mac=machine.mac, since=since) == [], "pxed makes no offer"
+        machine.power_off()
+        with machine.disk.open("rb") as disk:
+            assert not any(disk.read(64 << 20)), "nothing was written"
+
+
+def _arm(scene: Scene, machine: Machine, **more: object) -> str:
+    options = {**scene.options(machine.name), **more}
     words = ("install", machine.mac, "debian", "--release", "12", "--options-file", "-", "--json")
     return str(json.loads(scene.appliance.cli(*words, stdin=json.dumps(options)))["id"])
 

@@ -95,14 +95,17 @@ def xml(value: Any) -> str:
 def cmd(value: Any) -> str:
     """One word of a batch file in double quotes, in which cmd.exe leaves ``& | < > ^ ( )`` alone; ``%`` is doubled.
 
-    For scripts with ``DisableDelayedExpansion`` (else ``!`` would expand). A quote can't be written, nor what is no visible ASCII (batch
-    files are read in the code page of the machine). Not for the words of ``call``, which reads them once more.
+    For scripts with ``DisableDelayedExpansion`` (else ``!`` would expand). A quote can't be written, nor a backslash before the last quote
+    (programs would take that for their own escape), nor what is no visible ASCII (batch files are read in the code page of the machine).
+    Not for the words of ``call``, which reads them once more.
     """
     found = text(value)
     if any(not 32 <= ord(letter) < 127 for letter in found):
         raise Unwritable("a batch file carries visible ASCII characters only")
     if '"' in found:
         raise Unwritable("a batch file has no way to write a double quote within quotes")
+    if found.endswith("\\"):
+        raise Unwritable("a quoted word of a batch file cannot end with a backslash")
     return '"' + found.replace("%", "%%") + '"'
 
 

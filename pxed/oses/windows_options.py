@@ -35,8 +35,11 @@ def _password(value: str) -> str:
 
 
 def _share_password(value: str) -> str:
-    if not 1 <= len(value) <= 127 or any(not 32 <= ord(letter) < 127 or letter == '"' for letter in value):
-        raise ValueError("a password of 1 to 127 visible ASCII characters without double quotes (a batch file has to hold it)")
+    if not 1 <= len(value) <= 127 or any(not 32 <= ord(letter) < 127 or letter == '"' for letter in value) or value.endswith("\\"):
+        raise ValueError(
+            "a password of 1 to 127 visible ASCII characters without double quotes and without a backslash at its end "
+            "(a batch file has to hold it)"
+        )
     return value
 
 

@@ -108,3 +108,14 @@ def test_a_refusal_never_shows_the_value() -> None:
         with pytest.raises(Unwritable) as caught:
             function("s3cret\0\n${")
         assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ['a"b', "ü", "a\nb", "a\tb", "a\\"])
+def test_what_a_batch_file_cannot_carry_is_refused(value: str) -> None:
+    """What it can is read back by another cmd.exe in test_windows_batch.py."""
+    with pytest.raises(Unwritable):
+        escape.cmd(value)
+
+
+def test_a_word_of_a_batch_file_has_its_percent_signs_doubled() -> None:
+    assert escape.cmd("50% &|<>^!") == '"50%% &|<>^!"'

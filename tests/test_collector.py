@@ -1,0 +1,67 @@
+"""Full garbage collections wait until nobody is being served, and not for ever."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+from twisted.internet.task import Clock
+
+from pxed.collector import EVERY, LATEST, Collector
+
+
+class Scene:
+    """A collector that counts instead of collecting."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.busy = False
+        self.times: list[float] = []
+        self.collector = Collector(self.clock, lambda: self.busy, collect=lambda: self.times.append(self.clock.seconds()))
+
+    def passes(self, seconds: float) -> int:
+        """How many collections there are meanwhile."""
+        before = len(self.times)
+        self.clock.pump([EVERY] * int(seconds / EVERY))
+        return len(self.times) - before
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    made = Scene()
+    made.collector.start()
+    yield made
+    made.collector.stop()
+
+
+def test_python_itself_does_no_full_collection_meanwhile() -> None:
+    before, scene = gc.get_threshold(), Scene()
+    scene.collector.start()
+    assert gc.get_threshold()[:2] == before[:2]
+    assert gc.get_threshold()[2] > 1_000_000
+    assert gc.get_freeze_count() > 0
+    scene.collector.stop()
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() == 0
+
+
+def test_an_appliance_at_rest_collects(scene: Scene) -> None:
+    assert scene.passes(10 * EVERY) == 10
+
+
+def test_a_busy_one_waits_but_not_for_ever(scene: Scene) -> None:
+    scene.busy = True
+    assert scene.passes(LATEST - EVERY) == 0
+    assert scene.passes(2 * EVERY) == 1
+    assert scene.passes(LATEST - EVERY) == 0
+    scene.busy = False
+    assert scene.passes(EVERY) == 1
+
+
+def test_a_clock_that_is_set_back_does_not_put_it_off(scene: Scene) -> None:
+    scene.busy = True
+    scene.clock.rightNow -= 1_000_000
+    for call in scene.clock.calls:
+        call.time -= 1_000_000
+    assert scene.passes(EVERY) == 1

@@ -136,7 +136,7 @@ class Request(server.Request):
 class Plain(resource.Resource):
     """A resource that answers every path below it, by coroutines `get` and `post` where it has them. HEAD runs `get`.
 
-    A handler's exception becomes `Request.processingFailed`.
+    Who gets something waits for its turn (`pxed.web.turns`). A handler's exception becomes `Request.processingFailed`.
     """
 
     isLeaf = True
@@ -145,7 +145,10 @@ class Plain(resource.Resource):
         handler = self.handler(request.method)
         if handler is None:
             raise UnsupportedMethod(self.methods())
-        run(request, handler(request))
+        if request.method in {b"GET", b"HEAD"}:
+            request.site.turns.take(lambda: run(request, handler(request)), request.site.clock)
+        else:  # a notification counts although its client hangs up at once
+            run(request, handler(request))
         return server.NOT_DONE_YET
 
     def handler(self, method: bytes) -> Callable[[Any], Awaitable[None]] | None:
@@ -157,9 +160,10 @@ class Plain(resource.Resource):
         return [*got, *([b"POST", b"PUT"] if hasattr(self, "post") else [])]
 
 
-def run(request: Any, coroutine: Any) -> None:
-    """Run a handler's coroutine to its end, also when the client leaves before."""
+def run(request: Any, coroutine: Any) -> bool:
+    """Run a handler's coroutine to its end, also when the client leaves before. False: as a turn, it wants no other one."""
     Deferred.fromCoroutine(coroutine).addErrback(request.processingFailed)
+    return False
 
 
 class NotHere(Plain):
@@ -174,7 +178,7 @@ class NotHere(Plain):
 class Site(server.Site):
     """Our channel and request, an access log through twisted.logger, a ceiling for connections. `on_stop`: when the port is closed.
 
-    `turns` is the queue of those who send files.
+    `turns` is the queue of those who are to be served, `clock` its reactor.
     """
 
     max_connections = 4000
@@ -183,7 +187,8 @@ class Site(server.Site):
         self._on_stop = on_stop
         super().__init__(root, requestFactory=Request, parsePOSTFormSubmission=False, reactor=reactor, timeout=IDLE)
         self.connections = 0
-        self.turns = Turns()
+        self.turns = Turns(reactor.seconds)
+        self.clock = reactor
 
     def protocol(self) -> Channel:  # type: ignore[override]
         return Channel()

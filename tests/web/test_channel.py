@@ -39,6 +39,7 @@ def test_a_malformed_request_gets_one_400_and_the_connection_ends(world: World, 
     (response,) = client.responses()
     assert (response.code, response.headers["connection"]) == (400, "close")
     assert client.transport.disconnecting or not client.transport.connected
+    world.reactor.advance(0)
     assert not world.reactor.getDelayedCalls()
 
 
@@ -135,6 +136,7 @@ def test_a_connection_without_a_request_is_closed_and_nothing_keeps_ticking(worl
     assert client.transport.connected
     world.reactor.advance(2)
     assert not client.transport.connected
+    world.reactor.advance(0)
     assert not world.reactor.getDelayedCalls()
 
 

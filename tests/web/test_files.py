@@ -100,6 +100,7 @@ def test_no_descriptor_stays_open_whatever_the_answer(world: World) -> None:
 
 def test_the_timer_of_a_finished_file_is_gone(world: World) -> None:
     world.ask("GET", "/b/ipxe.efi")
+    world.reactor.advance(0)
     assert not world.reactor.getDelayedCalls()
 
 

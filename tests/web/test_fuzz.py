@@ -49,6 +49,7 @@ def storm(world: World, logged: Logged, count: int, seed: int) -> None:
             world.engine.progressed.clear()
     assert answers(world)
     assert world.site.connections == 0
+    world.reactor.advance(0)
     assert not world.reactor.getDelayedCalls()
     assert len(os.listdir("/proc/self/fd")) == descriptors
 
@@ -79,4 +80,5 @@ def test_a_hundred_thousand_mutated_requests(world: World, logged: Logged, seed:
 def test_whatever_bytes_arrive_nothing_is_logged_and_nothing_stays(world: World, logged: Logged, data: bytes, start: str) -> None:
     feed(world, start.encode() + data, random.Random(1))
     assert not logged.events
+    world.reactor.advance(0)
     assert not world.reactor.getDelayedCalls()

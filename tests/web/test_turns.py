@@ -58,6 +58,28 @@ def test_the_reactor_has_its_turn_after_a_slice() -> None:
     assert seen == ["ab", "abca", "abcabc"]
 
 
+def test_requests_are_taken_at_once_until_the_slice_is_used_up() -> None:
+    """Then they wait for the next turn of the reactor, behind one another; and behind files that wait."""
+    reactor, done, time = OneByOne(), list[str](), [0.0]
+
+    def cost() -> None:
+        time[0] += SLICE / 2
+
+    turns = Turns(lambda: time[0])
+    for name in "abcde":
+        turns.take(turn(name, done, 1, cost), reactor)
+    seen = ["".join(done)]
+    while reactor.calls:
+        reactor.calls.pop(0)()
+        seen.append("".join(done))
+    assert seen == ["ab", "abcd", "abcde"]
+    turns.add(turn("file", done, 1), reactor)
+    turns.take(turn("late", done, 1), reactor)
+    assert done[5:] == []
+    reactor.calls.pop(0)()
+    assert done[5:] == ["file", "late"]
+
+
 def test_a_turn_that_raises_is_logged_and_the_others_go_on() -> None:
     clock, done, told = Clock(), list[str](), list[str]()
     turns = Turns(clock.seconds)
@@ -74,4 +96,4 @@ def test_a_turn_that_raises_is_logged_and_the_others_go_on() -> None:
     finally:
         globalLogPublisher.removeObserver(observer)
     assert done == ["b"]
-    assert told == ["A turn of a file's transfer failed"]
+    assert told == ["A turn of a transfer failed"]

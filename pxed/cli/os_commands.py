@@ -61,19 +61,21 @@ def _releases(family: Mapping[str, Any]) -> list[str]:
 
 @os_group.command()
 @click.argument("family", metavar="FAMILY")
+@click.option("--release", metavar="RELEASE", help="Of this release; default: the first one that `pxed os list` names.")
 @json_option
 @click.pass_obj
-def options(invocation: Invocation, family: str, as_json: bool) -> None:
+def options(invocation: Invocation, family: str, release: str | None, as_json: bool) -> None:
     """Show the options of an operating system, as `pxed install -o` takes them. --json prints the JSON Schema.
 
     \b
     Examples:
       pxed os options debian
+      pxed os options ubuntu --release 18.04
       pxed os options debian --json > debian.schema.json
     """
 
     async def ask(client: Client) -> Any:
-        return await client.get("oses", family)
+        return await client.get("oses", family, release=release)
 
     found = invocation.call(ask)
     if as_json:

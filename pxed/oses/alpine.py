@@ -22,10 +22,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from pxed.errors import InvalidRequest
-from pxed.oses.family import Family, NodeView, Release, Resources, Urls
+from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.features import Services
 from pxed.oses.ifupdown import stanzas
-from pxed.oses.linux import ARM64, LinuxBoot, boot_mac, console_arguments, linux_context
+from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.options import CommonOptions, Url
 from pxed.oses.render import Renderer
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
@@ -94,7 +94,7 @@ class AlpineOptions(Services, CommonOptions):
 def context(release: Release, options: AlpineOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
     """The names that templates/alpine/ uses. InvalidRequest: an interface or a keymap that its programs cannot be told."""
     _check(options)
-    tree = urls.tree(options.repo, f"alpine-{release.name}{'-aarch64' if node.arch in ARM64 else ''}")
+    tree = urls.tree(options.repo, repository("alpine", release, node.arch))
     kernel_words = ["quiet", *console_arguments(options), *options.targetKernelArgs.split()]
     return {
         **linux_context(release, options, node, urls),

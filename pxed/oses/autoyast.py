@@ -127,7 +127,7 @@ def interfaces(devices: Sequence[NetworkDevice], *, named: str) -> list[dict[str
                 raise InvalidRequest(
                     f"{field}.device: {link} is too long for the name of an interface", field=f"{field}.device", expected="a shorter name"
                 )
-            found.append({named: link, "startmode": "auto", "vlan_id": vlan, "etherdevice": name, **_addresses(tagged, None, field)})
+            found.append({named: link, "startmode": "auto", "vlan_id": str(vlan), "etherdevice": name, **_addresses(tagged, None, field)})
     return found
 
 

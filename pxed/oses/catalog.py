@@ -96,19 +96,25 @@ class Catalog:
         self._render = (renderer or Renderer()).render
         self._resources = resources or Resources()
         for family in families:
-            for recipe in (family.recipe, family.recipe_off):
-                if recipe is not None:
-                    self.recipes.add(recipe)
+            for installer in family.installers:
+                for recipe in (installer.recipe, installer.recipe_off):
+                    if recipe is not None:
+                        self.recipes.add(recipe)
 
     def add_release(self, family: str, release: Release) -> None:
-        """A release of the operator's own, or other data for a known one. NotFound for an unknown family."""
+        """A release of the operator's own, or other data for a known one: what `release` does not say is as in the known one, else as in
+        the family's default. NotFound for an unknown family."""
         known = self._family(family)
-        self.families[family] = replace(known, releases={**known.releases, release.name: release})
+        owner = known.installer(release.name)
+        model = owner.releases.get(release.name, next(iter(owner.releases.values())))
+        made = replace(release, data={**model.data, **release.data})
+        grown = replace(owner, releases={**owner.releases, release.name: made})
+        others = tuple(grown if each is owner else each for each in known.others)
+        self.families[family] = grown if owner is known else replace(known, others=others)
 
     def prepare(self, family: str, release: str | None, options: Mapping[str, Any]) -> Prepared:
         """NotFound names what exists; InvalidRequest names the field. Every file is rendered once against a sample node."""
-        found = self._family(family)
-        chosen = self._release(found, release)
+        found, chosen = self._found(family, release)
         asked = parse(found.options, options, field="options", refused=refusals(found.options, found.title))
         refuse_sealed(asked, "options")
         hashed = asked.sealed()
@@ -118,17 +124,17 @@ class Catalog:
     def check(self, install: InstallView) -> None:
         """Whether `install` could be ordered again as it is stored; as slow as `prepare`. NotFound, InvalidRequest: another pxed stored
         it, or its medium has changed. CannotUnseal."""
-        found = self._family(install.family)
+        found, release = self._found(install.family, install.release)
         options = self.sealing.reveal(parse(found.options, install.options, field="options"))
-        self._try(found, self._release(found, install.release), options)
+        self._try(found, release, options)
 
     def warnings(self, install: Prepared | InstallView) -> list[str]:
         """What its operator will probably regret, in sentences."""
-        return parse(self._family(install.family).options, install.options, field="options").warnings()
+        return parse(self._family(install.family).installer(install.release).options, install.options, field="options").warnings()
 
     def profile(self, install: InstallView, node: NodeView, urls: Urls) -> str:
         """The iPXE script that boots the installer of `install`."""
-        return self._text(self._family(install.family).profile, install, node, urls)
+        return self._text(self._installer(install).profile, install, node, urls)
 
     def grub(self, install: InstallView, node: NodeView, urls: Urls, mac: str) -> str:
         """The GRUB script that boots the same installer; `mac` is that of the NIC that asks.
@@ -144,13 +150,13 @@ class Catalog:
             except TemplateProblem as problem:
                 context["failure"] = f"GRUB cannot start this install ({problem})"
         else:
-            context["failure"] = f"GRUB cannot start the installer of {self._family(install.family).title}, iPXE can"
+            context["failure"] = f"GRUB cannot start the installer of {context['title']}, iPXE can"
         context = {"label": node.name or node.mac, "notify_started": urls.notify("started"), **context}
         return self._render("boot/refused.grub.j2", context)
 
     def file(self, install: InstallView, node: NodeView, urls: Urls, name: str) -> Rendered:
         """One answer file or hook of `install`; with its secrets only if the family lists it in `plain_secrets`. NotFound, CannotUnseal."""
-        family = self._family(install.family)
+        family = self._installer(install)
         context = self._context(install, node, urls, reveal=name in family.plain_secrets)
         if name in family.files:
             return Rendered(self._render(family.files[name], context).encode(), kind_of(family.files[name]).content_type)
@@ -165,21 +171,23 @@ class Catalog:
 
     def plain_secrets(self, install: InstallView) -> frozenset[str]:
         """The files of `install` that hold a secret in plain text: for the installer, and for nobody afterwards."""
-        return self._family(install.family).plain_secrets
+        return self._installer(install).plain_secrets
 
     def preview(self, prepared: Prepared, node: NodeView | None, urls: Urls) -> dict[str, str]:
         """Every file that an install of `prepared` would have, by public name; the boot script is ``boot.ipxe``. Secrets are masked."""
-        found = self._family(prepared.family)
+        found, release = self._found(prepared.family, prepared.release)
         options = cover(found.options.model_validate(prepared.options))
-        context = found.context(self._release(found, prepared.release), options, node or _Sample(), urls, self._resources)
+        context = found.context(release, options, node or _Sample(), urls, self._resources)
         return self._everything(found, context)
 
-    def needs(self, prepared: Prepared | InstallView) -> str | None:
-        """The name of the repository that an install of `prepared` takes its files from; None if its option `repo` is a URL."""
-        found, chosen = self._family(prepared.family), prepared.options.get("repo")
-        if chosen is not None:
-            return None if "://" in chosen else str(chosen)
-        return found.repository(self._release(found, prepared.release))
+    def needs(self, prepared: Prepared | InstallView, arch: int | None = None) -> str | None:
+        """The name of the repository that an install of `prepared` takes its files from on a node of the client architecture `arch`; None
+        if its option `repo` is a URL."""
+        named = prepared.options.get("repo")
+        if named is not None:
+            return None if "://" in named else str(named)
+        found, release = self._found(prepared.family, prepared.release)
+        return found.repository(release, arch)
 
     def localboot(self, node: NodeView | None, syntax: Literal["ipxe", "grub"] = "ipxe", base: str = "", grub: str | None = None) -> str:
         """The script for a node that reached a boot loader although there is nothing to install.
@@ -202,27 +210,31 @@ class Catalog:
 
     def addresses(self, install: InstallView) -> list[str]:
         """The static IP addresses that `install` gives its node."""
-        options = self._family(install.family).options.model_validate(dict(install.options))
+        options = self._installer(install).options.model_validate(dict(install.options))
         given = [address for device in options.networkDevices for address in (device.ipv4, device.ipv6)]
         return [address.ipAddr for address in given if address is not None]
 
     def line(self, install: InstallView, program: str, text: str) -> tuple[int, str] | None:
         """(percent, text) that a syslog line of the node stands for, None if its family reads nothing from it."""
-        reader = self._family(install.family).progress
+        reader = self._installer(install).progress
         return reader(program, text) if reader is not None else None
 
     def webhook(self, install: InstallView, event: Mapping[str, Any]) -> Report | None:
         """What an installer posts as JSON. NotFound if its family takes no such posts."""
-        reader = self._family(install.family).webhook
+        reader = self._installer(install).webhook
         if reader is None:
             raise NotFound(f"The installer of {install.family} posts nothing")
         return reader(event)
+
+    def asks_by_post(self, install: InstallView, name: str) -> bool:
+        """Whether the installer of `install` asks for its file `name` by POST."""
+        return name in self._installer(install).posted
 
     def fetched(self, install: Install, sent: int) -> tuple[int, str]:
         """(percent, text) when the node has fetched `sent` bytes of packages. A release may know how many that will be
         (``data["expected_bytes"]``)."""
         try:
-            expected = self._release(self._family(install.family), install.release).data.get("expected_bytes")
+            expected = self._found(install.family, install.release)[1].data.get("expected_bytes")
             recipe = self.recipes.get(install.recipe, install.recipe_version)
         except (NotFound, KeyError):  # a family or version of a former pxed
             return by_bytes(sent, None, None, install.percent)
@@ -245,10 +257,12 @@ class Catalog:
                     {
                         "name": release.name,
                         "title": release.title,
-                        "repository": family.repository(release),
+                        "repository": installer.repository(release),
+                        "recipe": installer.recipe.name,
                         "needs": str(release.data.get("needs", "")),
                     }
-                    for release in family.releases.values()
+                    for installer in family.installers
+                    for release in installer.releases.values()
                 ],
                 "recipe": family.recipe.name,
                 "boots": family.boots,
@@ -257,9 +271,9 @@ class Catalog:
             for family in self.families.values()
         ]
 
-    def schema(self, family: str) -> dict[str, Any]:
-        """JSON Schema of the family's options, canonical names. NotFound."""
-        found = self._family(family)
+    def schema(self, family: str, release: str | None = None) -> dict[str, Any]:
+        """JSON Schema of the options of a release (None: the default one), canonical names. NotFound."""
+        found, _release = self._found(family, release)
         schema: dict[str, Any] = found.options.model_json_schema(by_alias=True)
         schema["properties"] = {name: each for name, each in schema["properties"].items() if name not in found.options.refused}
         return schema
@@ -286,22 +300,29 @@ class Catalog:
 
     def _context(self, install: InstallView, node: NodeView, urls: Urls, *, reveal: bool = False) -> dict[str, Any]:
         """With masks in place of secrets unless `reveal`; then CannotUnseal."""
-        family = self._family(install.family)
+        family, release = self._found(install.family, install.release)
         stored = parse(family.options, install.options, field="options")
         options = self.sealing.reveal(stored) if reveal else cover(stored)
-        return family.context(self._release(family, install.release), options, node, urls, self._resources)
+        return family.context(release, options, node, urls, self._resources)
+
+    def _installer(self, install: InstallView) -> Family:
+        return self._family(install.family).installer(install.release)
 
     def _family(self, name: str) -> Family:
         if name not in self.families:
             raise NotFound(f"There is no operating system {name[:80]!r}; there is {', '.join(sorted(self.families))}")
         return self.families[name]
 
-    def _release(self, family: Family, name: str | None) -> Release:
-        if name is None:
-            return next(iter(family.releases.values()))
-        found = family.releases.get(family.aliases.get(name, name))
-        if found is None:
-            near = difflib.get_close_matches(name, [*family.releases, *family.aliases], n=1)
-            hint = f" (perhaps {near[0]})" if near else ""
-            raise NotFound(f"{family.title} has no release {name[:80]!r}{hint}; there is {', '.join(family.releases)}")
-        return found
+    def _found(self, family: str, release: str | None) -> tuple[Family, Release]:
+        """The installer of `release` (its name or an alias; None: the default) and the release. NotFound."""
+        known = self._family(family)
+        if release is None:
+            return known, next(iter(known.releases.values()))
+        for installer in known.installers:
+            found = installer.releases.get(installer.aliases.get(release, release))
+            if found is not None:
+                return installer, found
+        releases = [name for installer in known.installers for name in installer.releases]
+        near = difflib.get_close_matches(release, [*releases, *(alias for each in known.installers for alias in each.aliases)], n=1)
+        hint = f" (perhaps {near[0]})" if near else ""
+        raise NotFound(f"{known.title} has no release {release[:80]!r}{hint}; there is {', '.join(releases)}")

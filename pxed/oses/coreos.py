@@ -21,9 +21,9 @@ from pydantic import Field
 from pxed.errors import InvalidRequest
 from pxed.oses import ignition
 from pxed.oses.accounts import SshKeys
-from pxed.oses.family import Family, NodeView, Release, Resources, Urls
+from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.features import Services
-from pxed.oses.linux import ARM64, FIRSTBOOT_HOME, LinuxBoot, boot_mac, console_arguments, linux_context
+from pxed.oses.linux import FIRSTBOOT_HOME, LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.netfiles import keyfiles, networkd
 from pxed.oses.netplan import netplan
 from pxed.oses.network import resolved
@@ -162,8 +162,7 @@ def fcos(release: Release, options: FcosOptions, node: NodeView, urls: Urls, _re
 
 
 def _tree(family: str, release: Release, options: IgnitionOptions, node: NodeView, urls: Urls) -> str:
-    name = str(release.data.get("repository", f"{family}-{release.name}"))
-    return urls.tree(options.repo, f"{name}{'-aarch64' if node.arch in ARM64 else ''}")
+    return urls.tree(options.repo, repository(family, release, node.arch))
 
 
 def _arguments(options: IgnitionOptions, *own: str) -> str:

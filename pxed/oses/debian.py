@@ -23,9 +23,9 @@ from pxed.errors import InvalidRequest
 from pxed.oses import escape
 from pxed.oses.debian_progress import progress
 from pxed.oses.disk import PLACEHOLDER
-from pxed.oses.family import Family, NodeView, Release, Resources, Urls
+from pxed.oses.family import ARM64, Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.ifupdown import stanzas
-from pxed.oses.linux import ARM64, LinuxBoot, boot_mac, console_arguments, linux_context
+from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.options import CommonOptions
 from pxed.oses.partman import expert_recipe, needed_megabytes
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
@@ -85,13 +85,13 @@ def _answer(line: str) -> str:
     return line
 
 
-def _task(value: str) -> str:
+def task(value: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9+.-]{0,60}", value):
         raise ValueError("the name of a tasksel task, like standard or ssh-server")
     return value
 
 
-def _lines(value: Any) -> Any:
+def listed(value: Any) -> Any:
     return [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
 
 
@@ -117,23 +117,40 @@ class DebianOptions(CommonOptions):
         "ignitionScriptUri": "only Ignition installers have it",
     }
 
-    tasks: Annotated[list[Annotated[str, AfterValidator(_task)]], BeforeValidator(_lines)] = Field(
+    tasks: Annotated[list[Annotated[str, AfterValidator(task)]], BeforeValidator(listed)] = Field(
         default_factory=lambda: ["standard", "ssh-server"], description="tasksel's tasks; [] for the base system only"
     )
     updates: Literal["none", "security", "all"] = Field(
         default="none", description="Debian's security (and stable) updates; needs a way to Debian's servers"
     )
-    preseedExtra: Annotated[list[Annotated[str, AfterValidator(_answer)]], BeforeValidator(_lines)] = Field(
+    preseedExtra: Annotated[list[Annotated[str, AfterValidator(_answer)]], BeforeValidator(listed)] = Field(
         default_factory=list, description="Further answers, 'owner question type value'; the last one for a question wins"
     )
 
 
 def context(release: Release, options: DebianOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
     """The names that templates/debian/ uses."""
-    tree = urls.tree(options.repo, "debian")
+    tree = urls.tree(options.repo, repository("debian", release, node.arch))
+    return {
+        **preseeded(release, options, node, urls, tree=tree, images=tree + release.data["images"]),
+        "udebs": release.data["codename"],
+        "network_config": "ifupdown" if options.networkDevices else "",
+        "further": (),
+        "interfaces": stanzas(options.networkDevices),
+        "hosts": _hosts(options),
+        "resolv": "\n".join(
+            ([f"search {' '.join(options.dnsSearch)}"] if options.dnsSearch else [])
+            + [f"nameserver {server}" for server in options.dnsServers]
+        ),
+        "dhclient": _dhclient(options),
+    }
+
+
+def preseeded(release: Release, options: DebianOptions, node: NodeView, urls: Urls, *, tree: str, images: str) -> dict[str, Any]:
+    """What every debian-installer is told. `tree`: the mirror's URL; `images`: the URL of its netboot images, with ``{arch}``."""
     mirror = urlsplit(tree)
     lvm = options.layout == "lvm"
-    images = tree + release.data["images"].format(arch="arm64" if node.arch in ARM64 else "amd64")
+    images = images.replace("{arch}", "arm64" if node.arch in ARM64 else "amd64")
     early = urls.answer("early.sh")
     return {
         **linux_context(release, options, node, urls),
@@ -147,7 +164,7 @@ def context(release: Release, options: DebianOptions, node: NodeView, urls: Urls
         ),
         "mirror": {"protocol": mirror.scheme, "host": mirror.netloc, "directory": mirror.path or "/"},
         "services": {"none": "", "security": "security", "all": "security, updates"}[options.updates],
-        "packages": _packages(options),
+        "packages": _packages(options, release.data.get("clock", "systemd-timesyncd")),
         "placeholder": PLACEHOLDER,
         "layout": options.layout,
         "needed_megabytes": needed_megabytes(options.installPartitions, lvm=lvm),
@@ -155,13 +172,6 @@ def context(release: Release, options: DebianOptions, node: NodeView, urls: Urls
         if options.installPartitions
         else None,
         "early_command": f"for n in 1 2 3 4 5; do wget -q -T 20 -O {EARLY} {early} && break; sleep 2; done; sh {EARLY}; true",
-        "interfaces": stanzas(options.networkDevices),
-        "hosts": _hosts(options),
-        "resolv": "\n".join(
-            ([f"search {' '.join(options.dnsSearch)}"] if options.dnsSearch else [])
-            + [f"nameserver {server}" for server in options.dnsServers]
-        ),
-        "dhclient": _dhclient(options),
     }
 
 
@@ -206,13 +216,13 @@ def _kept_arguments(options: DebianOptions) -> list[str]:
     return [*console_arguments(options), *options.targetKernelArgs.split()]
 
 
-def _packages(options: DebianOptions) -> list[str]:
-    """The operator's packages, and those that other options need."""
+def _packages(options: DebianOptions, clock: str) -> list[str]:
+    """The operator's packages, and those that other options need; `clock`: the package that ntpServers need, "" for none."""
     remote = bool(options.rootSshKeys or any(user.sshKeys for user in options.users))
     needed = [
         *(["openssh-server"] if remote else []),
         *(["sudo"] if any(user.sudo for user in options.users) else []),
-        *(["systemd-timesyncd"] if options.ntpServers else []),
+        *([clock] if options.ntpServers and clock else []),
     ]
     return list(dict.fromkeys([*options.packages, *needed]))
 
@@ -235,10 +245,20 @@ IMAGES = "/dists/%s/main/installer-{arch}/current/images/netboot/debian-installe
 
 
 def _release(number: str, codename: str) -> Release:
-    return Release(number, f"Debian {number} ({codename})", {"codename": codename, "images": IMAGES % codename, "repository": "debian"})
+    data = {"codename": codename, "images": IMAGES % codename, "repository": "debian", "one_tree": True}
+    return Release(number, f"Debian {number} ({codename})", data)
 
 
 RELEASES = {release.name: release for release in (_release("13", "trixie"), _release("12", "bookworm"), _release("11", "bullseye"))}
+
+FILES = {
+    "preseed.cfg": "debian/answers.preseed.j2",
+    "early.sh": "debian/early.sh.j2",
+    "disk.sh": "debian/disk.sh.j2",
+    "late.sh": "debian/late.sh.j2",
+    "firstboot.sh": "linux/firstboot.sh.j2",
+    "firstboot.service": "linux/firstboot.service.j2",
+}
 
 DEBIAN = Family(
     name="debian",
@@ -248,14 +268,7 @@ DEBIAN = Family(
     recipe=Recipe("debian", 1, install, MILESTONES),
     recipe_off=Recipe("debian-off", 1, install_and_stop, MILESTONES[:2]),
     profile="boot/linux.ipxe.j2",
-    files={
-        "preseed.cfg": "debian/answers.preseed.j2",
-        "early.sh": "debian/early.sh.j2",
-        "disk.sh": "debian/disk.sh.j2",
-        "late.sh": "debian/late.sh.j2",
-        "firstboot.sh": "linux/firstboot.sh.j2",
-        "firstboot.service": "linux/firstboot.service.j2",
-    },
+    files=FILES,
     context=context,
     progress=progress,
     aliases={release.data["codename"]: release.name for release in RELEASES.values()},

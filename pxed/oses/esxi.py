@@ -25,7 +25,7 @@ from pxed.oses.bootcfg import network_boot
 from pxed.oses.disk import Disk
 from pxed.oses.esxi_network import full_name, management, network_commands
 from pxed.oses.esxi_options import EsxiOptions
-from pxed.oses.family import Family, NodeView, Release, Resources, Urls
+from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.linux import boot_mac, linux_context
 from pxed.workflow.recipe import HOUR, MINUTE, InstallFailed, Milestone, Recipe, RecipeNode
 
@@ -73,7 +73,7 @@ PROBE = bytes.fromhex("b8ff4ccd21 b80100eb03 31c0c3 cb")
 
 def context(release: Release, options: EsxiOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
     """The names that templates/esxi/ uses. InvalidRequest if the medium is not known or is another release."""
-    name = options.repo or str(release.data["repository"])
+    name = options.repo or repository("esxi", release, node.arch)
     tree = urls.tree(options.repo, name)
     return {
         **linux_context(release, options, node, urls),

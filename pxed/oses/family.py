@@ -23,6 +23,18 @@ class Release:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
+ARM64 = (11, 19)
+"""Client architectures (option 93) of 64-bit ARM."""
+
+
+def repository(family: str, release: Release, arch: int | None) -> str:
+    """The name of the repository that an install of `family` takes its files from unless its option `repo` says otherwise: `release`'s own
+    word (``data["repository"]``) or FAMILY-RELEASE, with ``-aarch64`` behind it for a node of 64-bit ARM (`arch`: option 93), unless the
+    release's tree is one for every architecture (``data["one_tree"]``)."""
+    name = str(release.data.get("repository", f"{family}-{release.name}"))
+    return f"{name}-aarch64" if arch in ARM64 and not release.data.get("one_tree") else name
+
+
 @dataclass(frozen=True, slots=True)
 class Urls:
     """Where a node finds us. `base` is ``http://IP[:port]`` without a slash at its end, `token` names the install and is a secret."""
@@ -172,10 +184,21 @@ class Family:
     """Reads progress from the lines that its installer sends by syslog."""
     webhook: WebhookReader | None = None
     """Reads what its installer posts as JSON to ``/i/<token>/webhook`` (`Urls.answer("webhook")`)."""
+    others: tuple[Family, ...] = ()
+    """Other installers of the same OS: families of the same name with releases of their own (SLES 16 is not installed as SLES 15 is)."""
 
-    def repository(self, release: Release) -> str:
-        """The name of the repository that an install takes its files from unless its option `repo` says otherwise."""
-        return str(release.data.get("repository", f"{self.name}-{release.name}"))
+    @property
+    def installers(self) -> tuple[Family, ...]:
+        """This one and the others."""
+        return (self, *self.others)
+
+    def installer(self, release: str) -> Family:
+        """The one that installs `release` (no alias); this one if none does."""
+        return next((each for each in self.installers if release in each.releases), self)
+
+    def repository(self, release: Release, arch: int | None = None) -> str:
+        """`repository` for a node of the client architecture `arch`."""
+        return repository(self.name, release, arch)
 
     def recipe_for(self, options: CommonOptions) -> Recipe:
         """The recipe that fits these options."""

@@ -12,9 +12,6 @@ from pxed.oses.disk import Disk
 from pxed.oses.family import NodeView, Release, Urls
 from pxed.oses.options import CommonOptions
 
-ARM64 = (11, 19)
-"""Client architectures (option 93) of 64-bit ARM."""
-
 FIRSTBOOT_HOME = "/usr/local/lib/pxed"
 """The folder of the installed system that holds the first boot's script; a context may name another (`firstboot_home`)."""
 

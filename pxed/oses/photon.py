@@ -22,9 +22,9 @@ from pydantic import Field
 from pxed.errors import InvalidRequest
 from pxed.oses import escape
 from pxed.oses.disk import Partition
-from pxed.oses.family import Family, NodeView, Release, Resources, Urls
+from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.features import Services
-from pxed.oses.linux import ARM64, LinuxBoot, boot_mac, console_arguments, linux_context
+from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.netfiles import networkd
 from pxed.oses.netplan import netplan
 from pxed.oses.network import resolved
@@ -83,7 +83,7 @@ class PhotonOptions(Services, CommonOptions):
 
 def context(release: Release, options: PhotonOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
     """The names that templates/photon/ uses. InvalidRequest: a disk, a partition or a package that this release cannot do."""
-    tree = urls.tree(options.repo, f"photon-{release.name}{'-aarch64' if node.arch in ARM64 else ''}")
+    tree = urls.tree(options.repo, repository("photon", release, node.arch))
     kept = [*console_arguments(options), *options.targetKernelArgs.split()]
     network = networkd(netplan(options.networkDevices)) if options.networkDevices else {}
     return {

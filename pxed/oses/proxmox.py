@@ -21,7 +21,7 @@ from pydantic import Field
 from pxed.errors import InvalidRequest
 from pxed.oses import cpio
 from pxed.oses.disk import Disk
-from pxed.oses.family import Family, NodeView, Release, Resources, Urls
+from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.network import NetworkDevice
 from pxed.oses.options import CommonOptions
@@ -104,7 +104,7 @@ class ProxmoxOptions(CommonOptions):
 def context(release: Release, options: ProxmoxOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
     """The names that templates/proxmox/ uses. InvalidRequest: what answer.toml can't say, a medium that can't be used."""
     _check(options)
-    name = options.repo or f"proxmox-{release.name}"
+    name = options.repo or repository("proxmox", release, node.arch)
     tree = urls.tree(options.repo, name)
     return {
         **linux_context(release, options, node, urls),

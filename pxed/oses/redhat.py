@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from pxed.errors import InvalidRequest
-from pxed.oses.family import Family, NodeView, Release, Resources, Urls
+from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.features import Bond, Bonds, Security, Services
 from pxed.oses.kickstart import Network, Syntax, command, partitions
 from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
@@ -131,7 +131,7 @@ def context(family: str, release: Release, options: RedHatOptions, node: NodeVie
     """The names that templates/redhat/ uses. InvalidRequest for what the release can't do."""
     syntax = Syntax(release.data["el"])
     _possible(syntax, family, release, options)
-    tree = urls.tree(options.repo, str(release.data.get("repository", f"{family}-{release.name}")))
+    tree = urls.tree(options.repo, repository(family, release, node.arch))
     proxied = options.proxy if not tree.startswith(urls.base + "/") else None
     full_name = ".".join(part for part in (options.hostname, options.domain) if part) if options.hostname else None
     named = options.installInterface

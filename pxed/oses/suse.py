@@ -8,24 +8,22 @@ and writes it into the profile); YaST installs (stage 1); `post.sh` in the new s
 Sources: SUSE's AutoYaST guides (scripts, /tmp/profile/modified.xml, second stage), linuxrc's reference of boot options.
 Traps: AutoYaST has no hook for failures, so a broken install is known by its deadline; SLES's sudo asks for root's password (targetpw);
 SLES 15 is split into modules, and only the Full medium holds them.
+From release 16 on the same two names have another installer: `agama`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
-
 from pxed.errors import InvalidRequest
+from pxed.oses.agama import agama
 from pxed.oses.autoyast import interfaces, marks, ntp, partitioning, routes, written
 from pxed.oses.disk import PLACEHOLDER
-from pxed.oses.family import Family, NodeView, Release, Resources, Urls
-from pxed.oses.features import Services
-from pxed.oses.linux import ARM64, LinuxBoot, boot_mac, console_arguments, linux_context
-from pxed.oses.options import CommonOptions
+from pxed.oses.family import ARM64, Family, NodeView, Release, Resources, Urls, repository
+from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
+from pxed.oses.suse_options import SlesOptions, SuseOptions
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
 
 # The deadlines stand in the journals of running installs: another value is another version of the recipe.
@@ -72,52 +70,9 @@ KEYBOARDS: Mapping[str, str] = {
 """Our name of a keyboard > YaST's (its spelling)."""
 
 
-def _matching(pattern: str, expected: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(expected)
-        return value
-
-    return AfterValidator(check)
-
-
-def _listed(value: Any) -> Any:
-    return [part for part in re.split(r"[\s,]+", value) if part] if isinstance(value, str) else value
-
-
-Pattern = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,80}", "a pattern's name, like base or lamp_server")]
-Module = Annotated[str, _matching(r"[A-Z][A-Za-z0-9-]{0,40}", "a module as the Full medium writes it, like Server-Applications")]
-
-
-class SuseOptions(Services, CommonOptions):
-    """What SUSE's installer adds to the common options."""
-
-    refused: ClassVar[Mapping[str, str]] = {
-        "groups": "SUSE has patterns; see patterns",
-        "tasks": "Debian has tasks; see patterns",
-        "registration": "pxed does not register with SUSE; install from the Full medium, and register in scripts.firstboot",
-        "updates": "updates need a registered system; scripts.firstboot can run zypper",
-    }
-
-    after: Literal["reboot", "poweroff"] = Field(default="reboot", description="What the node does when stage 1 ends")
-    patterns: Annotated[list[Pattern], BeforeValidator(_listed)] = Field(
-        default_factory=list, description="Software patterns; without any: a small system"
-    )
-    kvm: bool = Field(default=False, description="Also what a host of virtual machines needs")
-    firewall: bool | None = Field(default=None, description="true also lets ssh in; default: the installer's own")
-
-
-class SlesOptions(SuseOptions):
-    """SLES 15 comes in modules."""
-
-    modules: Annotated[list[Module], BeforeValidator(_listed)] | None = Field(
-        default=None, description="Modules of the Full medium (SLES 15); default: Basesystem, Server-Applications"
-    )
-
-
 def context(family: str, release: Release, options: SuseOptions, node: NodeView, urls: Urls) -> dict[str, Any]:
     """The names that templates/suse/ uses. InvalidRequest for what AutoYaST or the release can't do."""
-    tree = urls.tree(options.repo, f"{family}-{release.name}")
+    tree = urls.tree(options.repo, repository(family, release, node.arch))
     folder = f"{tree}/boot/aarch64" if node.arch in ARM64 else f"{tree}/boot/x86_64/loader"
     kept = [*console_arguments(options), *options.targetKernelArgs.split()]
     return {
@@ -305,6 +260,7 @@ def _family(name: str, title: str, options: type[SuseOptions], *releases: Releas
         },
         context=of,
         aliases={f"{release.name}.{minor}": release.name for release in releases for minor in range(8)},
+        others=(agama(name, title, options),),
     )
 
 

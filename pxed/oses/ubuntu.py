@@ -1,4 +1,4 @@
-"""Ubuntu 20.04 and later: the live server image, driven by autoinstall (subiquity) and three hooks.
+"""Ubuntu 20.04 and later: the live server image, driven by autoinstall (subiquity) and three hooks. (18.04: `ubuntu_preseed`.)
 
 What the node does: kernel and initrd from the image; casper, in the initrd, downloads the whole .iso into memory; cloud-init reads
 `user-data`; then `early.sh` (tells us `started`), `disk.sh` (which disk; writes it into the installer's copy of the answers), `late.sh`
@@ -22,13 +22,13 @@ from pydantic import Field
 from pxed.errors import InvalidRequest
 from pxed.oses.curtin import storage
 from pxed.oses.disk import PLACEHOLDER
-from pxed.oses.family import Family, NodeView, Release, Resources, Urls
+from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.features import Bonds
-from pxed.oses.linux import ARM64, LinuxBoot, boot_mac, console_arguments, linux_context
-from pxed.oses.netplan import netplan
-from pxed.oses.network import resolved
+from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.options import CommonOptions, Url
+from pxed.oses.ubuntu_preseed import BIONIC
 from pxed.oses.ubuntu_progress import webhook
+from pxed.oses.ubuntu_target import target
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
 
 # The deadlines stand in the journals of running installs: another value is another version of the recipe.
@@ -94,7 +94,7 @@ def context(release: Release, options: UbuntuOptions, node: NodeView, urls: Urls
             field="options.edition",
             expected="standard, or release 22.04 or later",
         )
-    tree = urls.tree(options.repo, f"ubuntu-{release.name}{'-aarch64' if node.arch in ARM64 else ''}")
+    tree = urls.tree(options.repo, repository("ubuntu", release, node.arch))
     return {
         **linux_context(release, options, node, urls),
         "boot": LinuxBoot(
@@ -110,18 +110,6 @@ def context(release: Release, options: UbuntuOptions, node: NodeView, urls: Urls
         "storage": _chosen_storage(options),
         "remote_log": f"{urls.host}:{urls.syslog_port}" if options.remoteLogging and ":" not in urls.host else "",
         **target(options),
-    }
-
-
-def target(options: Any) -> dict[str, Any]:
-    """The names of templates/ubuntu/_target.sh.j2: what Ubuntu's installed system is given beyond accounts and the first boot."""
-    bonds = getattr(options, "bonds", [])
-    written = netplan(options.networkDevices, bonds) if options.networkDevices or bonds else None
-    named = [*(device.device for device in options.networkDevices), *(nic for bond in bonds for nic in bond.nics)]
-    return {
-        "netplan": f"# Written by pxed when this system was installed.\n{json.dumps(written, indent=2)}" if written else "",
-        "named_macs": list(dict.fromkeys(name for name in named if ":" in name)),
-        "resolved": resolved(options),
     }
 
 
@@ -248,4 +236,5 @@ UBUNTU = Family(
     context=context,
     webhook=webhook,
     aliases={release.data["codename"]: release.name for release in RELEASES.values()},
+    others=(BIONIC,),
 )

@@ -24,7 +24,7 @@ from typing import Any
 from pxed.errors import InvalidRequest
 from pxed.node.identity import hex_hyphen
 from pxed.oses import escape
-from pxed.oses.family import Family, NodeView, Release, Resources, Urls
+from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.network import NetworkDevice
 from pxed.oses.sealing import MASK, plain
 from pxed.oses.windows_names import KEYBOARDS, locale_name, time_zone
@@ -85,7 +85,7 @@ CLASSES = (str.islower, str.isupper, str.isdigit, lambda letter: not letter.isal
 
 def context(release: Release, options: WindowsOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
     """The names that templates/windows/ uses. InvalidRequest if the medium does not fit, or a program or a password is missing."""
-    name = options.repo or f"windows-{release.name}"
+    name = options.repo or repository("windows", release, node.arch)
     medium = {} if "://" in name else resources.media(name)
     _right_medium(release, name, medium)
     architecture = ARCHITECTURES.get(str(medium.get("arch", "x86_64")), "amd64")

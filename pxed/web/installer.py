@@ -55,9 +55,8 @@ class InstallerFiles(Plain):
             request.reply(405, "method not allowed\n")
 
     def _posted(self, token: str, rest: list[str]) -> bool:
-        """Whether the install's family asks for this file by POST. NotFound."""
-        family = self._rooms.catalog.families.get(self._rooms.engine.by_token(token).family)
-        return family is not None and "/".join(rest) in family.posted
+        """Whether the install's installer asks for this file by POST. NotFound."""
+        return self._rooms.catalog.asks_by_post(self._rooms.engine.by_token(token), "/".join(rest))
 
     def _file(self, request: Any, token: str, name: str) -> None:
         rooms = self._rooms

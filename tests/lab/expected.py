@@ -57,7 +57,10 @@ class Expected:
 
 def debian(given: Given) -> Expected:
     codename = {"13": "trixie", "12": "bookworm", "11": "bullseye"}[given.release]
-    images = f"dists/{codename}/main/installer-amd64/current/images/netboot/debian-installer/amd64"
+    return _preseeded(given, f"dists/{codename}/main/installer-amd64/current/images/netboot/debian-installer/amd64")
+
+
+def _preseeded(given: Given, images: str) -> Expected:
     options = given.options
     return Expected(
         f"{images}/linux",
@@ -71,6 +74,8 @@ def debian(given: Given) -> Expected:
 
 
 def ubuntu(given: Given) -> Expected:
+    if given.release == "18.04":
+        return _preseeded(given, "dists/bionic-updates/main/installer-amd64/current/images/netboot/ubuntu-installer/amd64")
     image, seed = {"20.04": ("url", "nocloud-net"), "22.04": ("url", "nocloud-net")}.get(given.release, ("iso-url", "nocloud"))
     return Expected(
         "casper/vmlinuz",
@@ -91,11 +96,18 @@ def redhat(given: Given) -> Expected:
 
 
 def suse(given: Given) -> Expected:
+    """linuxrc and AutoYaST up to 15, dracut and Agama from 16 on."""
+    words = (
+        f"install={given.tree} autoyast={given.answers}/autoinst.xml netsetup=dhcp textmode=1 self_update=0 insecure=1 loghost={APPLIANCE}"
+        if given.release in ("12", "15")
+        else f"root=live:{given.tree}/LiveOS/squashfs.img rd.neednet=1 ip=dhcp inst.script={given.answers}/prepare.sh"
+        f" inst.auto=file:///run/pxed/autoinst.json inst.install_url={given.tree}/install inst.finish=reboot inst.self_update=0"
+        " inst.copy_network=0"
+    )
     return Expected(
         "boot/x86_64/loader/linux",
         ("boot/x86_64/loader/initrd",),
-        f"install={given.tree} autoyast={given.answers}/autoinst.xml netsetup=dhcp textmode=1 self_update=0 insecure=1 loghost={APPLIANCE}"
-        f" {given.console} {given.kept} {given.mine} {given.bootif}",
+        f"{words} {given.console} {given.kept} {given.mine} {given.bootif}",
     )
 
 

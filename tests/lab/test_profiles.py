@@ -48,7 +48,7 @@ NO_KERNEL = "debian 12, without a kernel"
 
 def options_of(family: str, release: str, firmware: Plain) -> dict[str, Any]:
     """All that can be asked of the family."""
-    options = sample(family, "full")
+    options = sample(family, "full", release)
     if firmware == "bios":
         options = {name: value for name, value in options.items() if name not in ("repo", "isoUrl")}
     options = dict(json.loads(json.dumps(options).replace(SAMPLE_SERVER, DHCP_SERVER)))

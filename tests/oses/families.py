@@ -15,10 +15,12 @@ from tests.oses import samples
 CASES = ("minimal", "full", "hostile")
 
 
-def sample(family: str, case: str) -> dict[str, Any]:
-    """A fresh copy of the family's sample `case`."""
+def sample(family: str, case: str, release: str | None = None) -> dict[str, Any]:
+    """A fresh copy of the family's sample `case`; a `release` with other options has samples of its own (samples_ubuntu_18_04)."""
     name = f"tests.oses.samples_{family.replace('-', '_')}"
-    module = import_module(name) if find_spec(name) else samples
+    own = f"{name}_{(release or '').replace('.', '_')}"
+    found_as = next((each for each in (own, name) if find_spec(each)), None)
+    module = import_module(found_as) if found_as else samples
     found = {
         "minimal": getattr(module, "MINIMAL", {}),
         "full": module.FULL,

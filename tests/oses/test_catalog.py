@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from pxed.errors import InvalidRequest, NotFound
 from pxed.oses.catalog import LOCALBOOT, Catalog, Release, Urls
+from tests.oses.families import sample
 from tests.oses.samples import FULL, MINIMAL, SECRET, TOKEN, URLS, FakeInstall, FakeNode, hostile, install_of
 
 CATALOG = Catalog()
@@ -73,6 +75,21 @@ def test_a_kernel_line_the_kernel_would_cut_is_refused() -> None:
     CATALOG.prepare("debian", None, {"kernelArgs": " ".join(f"a.b{i}=c" for i in range(40))})
 
 
+@pytest.mark.parametrize("arch", [None, 0, 7, 11, 19])
+@pytest.mark.parametrize("family", [name for name in CATALOG.families if name not in ("esxi", "windows", "proxmox")])
+def test_a_node_takes_its_files_from_the_repository_of_its_own_architecture(family: str, arch: int | None) -> None:
+    """For every release: what must exist when the install is ordered is where its boot script sends the node."""
+    for installer in CATALOG.families[family].installers:
+        for release in installer.releases:
+            prepared = CATALOG.prepare(family, release, sample(family, "minimal", release))
+            named = CATALOG.needs(prepared, arch)
+            assert named is not None
+            assert named.endswith("-aarch64") == (arch in (11, 19) and family != "debian")
+            script = CATALOG.preview(prepared, FakeNode(arch=arch), URLS)["boot.ipxe"]
+            assert {found.removesuffix(".iso") for found in re.findall(r"/repo/([a-z0-9._-]+)", script)} == {named}
+    assert CATALOG.needs(CATALOG.prepare(family, None, {**sample(family, "minimal"), "repo": "mine"}), arch) == "mine"
+
+
 def test_switching_off_at_the_end_selects_the_recipe_that_does_not_wait_for_a_first_boot() -> None:
     assert CATALOG.prepare("debian", None, {}).recipe == "debian"
     for after in ("poweroff", "halt"):
@@ -86,6 +103,7 @@ def test_an_operators_own_release_is_data() -> None:
     catalog.add_release("debian", Release("14", "Debian 14 (forky)", {"codename": "forky", "images": "/daily/forky"}))
     prepared = catalog.prepare("debian", "14", {})
     assert "/repo/debian/daily/forky/linux" in catalog.preview(prepared, None, URLS)["boot.ipxe"]
+    assert catalog.needs(prepared, 11) == "debian"
     assert "mirror/suite string forky\n" in catalog.preview(prepared, None, URLS)["preseed.cfg"]
     with pytest.raises(NotFound):
         CATALOG.prepare("debian", "14", {})

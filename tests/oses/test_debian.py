@@ -215,3 +215,16 @@ def test_every_milestone_is_a_phase_of_the_hooks() -> None:
     assert "pxed_tell installed ok" in text
     assert URLS.notify("booted") in text
     assert {each.phase for each in DEBIAN.recipe.milestones} == {"started", "installed", "booted"}
+
+
+def test_debian_11_is_asked_for_nothing_that_came_later_and_its_suites_are_the_installers_own() -> None:
+    """The code name stands where a suite is named; which suites of updates there are (bullseye-security) the installer itself knows."""
+    assert CATALOG.prepare("debian", "bullseye", {}).release == "11"
+    for case in CASES:
+        text = RENDERED["11", case]["preseed.cfg"]
+        assert (answers(text)["mirror/suite"], answers(text)["mirror/udeb/suite"]) == ("bullseye", "bullseye")
+        assert "non-free-firmware" not in text
+        assert "/updates" not in "".join(RENDERED["11", case].values())
+    archived = CATALOG.preview(CATALOG.prepare("debian", "11", {"repo": "http://archive.debian.org/debian"}), None, URLS)
+    assert "http://archive.debian.org/debian/dists/bullseye/main/installer-amd64/current/images/netboot/" in archived["boot.ipxe"]
+    assert answers(archived["preseed.cfg"])["apt-setup/services-select"] == ""

@@ -22,13 +22,19 @@ from tests.oses.families import CASES, RESOURCES, sample, secrets_of
 from tests.oses.samples import TOKEN, URLS, FakeNode
 
 CATALOG = Catalog(resources=RESOURCES)
-EVERY = [(family.name, release, case) for family in CATALOG.families.values() for release in family.releases for case in CASES]
+EVERY = [
+    (family.name, release, case)
+    for family in CATALOG.families.values()
+    for installer in family.installers
+    for release in installer.releases
+    for case in CASES
+]
 FAMILIES = list(CATALOG.families)
 
 
 @cache
 def rendered(family: str, release: str, case: str) -> dict[str, str]:
-    prepared = CATALOG.prepare(family, release, sample(family, case))
+    prepared = CATALOG.prepare(family, release, sample(family, case, release))
     return CATALOG.preview(prepared, FakeNode(name="rack 1 ü"), URLS)
 
 
@@ -58,20 +64,21 @@ def test_every_file_can_be_read_in_its_own_format(family: str, release: str, cas
 
 @pytest.mark.parametrize(("family", "release", "case"), EVERY)
 def test_no_file_holds_a_plain_password_unless_its_installer_has_no_other_way(family: str, release: str, case: str) -> None:
-    plain = CATALOG.families[family].plain_secrets
+    plain = CATALOG.families[family].installer(release).plain_secrets
     for name, text in rendered(family, release, case).items():
         if name not in plain:
-            assert not [secret for secret in secrets_of(sample(family, case)) if secret in text], name
+            assert not [secret for secret in secrets_of(sample(family, case, release)) if secret in text], name
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_a_family_lacks_is_refused_by_name(family: str) -> None:
-    found = CATALOG.families[family]
-    known = json.dumps(CATALOG.schema(family)["properties"])
-    for name in UNIFIED:
-        if f'"{name}"' not in known and name not in str(found.options.model_fields.values()):
-            with pytest.raises(Exception, match=f"options.{name} cannot be used here: ."):
-                CATALOG.prepare(family, None, {name: ["x"]})
+    for found in CATALOG.families[family].installers:
+        release = next(iter(found.releases))
+        known = json.dumps(CATALOG.schema(family, release)["properties"])
+        for name in UNIFIED:
+            if f'"{name}"' not in known and name not in str(found.options.model_fields.values()):
+                with pytest.raises(Exception, match=f"options.{name} cannot be used here: ."):
+                    CATALOG.prepare(family, release, {name: ["x"]})
 
 
 @pytest.mark.parametrize(("family", "release", "case"), EVERY)

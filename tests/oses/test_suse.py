@@ -17,6 +17,7 @@ import pytest
 from pxed.errors import InvalidRequest
 from pxed.oses.catalog import Catalog
 from pxed.oses.suse import FAMILIES, KEYBOARDS
+from tests.oses.autoyast_elements import ELEMENTS, wrong
 from tests.oses.families import CASES, sample
 from tests.oses.samples import HOSTILE, KEY, SECRET, TOKEN, URLS, FakeNode, verifies
 from tests.oses.sandbox import FAKES, Sandbox
@@ -112,6 +113,27 @@ def test_xmllint_takes_every_profile_and_nothing_in_it_asks(family: str, release
 
 
 @pytest.mark.parametrize(("family", "release", "case"), EVERY)
+def test_every_element_is_one_that_the_release_knows_with_its_type(family: str, release: str, case: str) -> None:
+    assert wrong(yast(case_files(family, release, case)["autoinst.xml"]), ELEMENTS[release]) == []
+
+
+@EVERY_RELEASE
+def test_the_list_of_elements_finds_what_is_not_in_it(family: str, release: str) -> None:
+    found = yast(case_files(family, release, "full")["autoinst.xml"])
+    other = ELEMENTS["15" if release == "12" else "12"]
+    said = wrong(found, other)
+    assert {"profile/networking/interfaces[]", "profile/ntp-client", "profile/firewall"} <= {each.rpartition("/")[0] for each in said}
+    found["general"]["mode"]["confirm"] = "false"
+    found["general"]["mod"] = {}
+    found["users"] = found["users"][0]
+    assert wrong(found, ELEMENTS[release]) == [
+        "profile/general/mod: no such element",
+        "profile/general/mode/confirm: text instead of boolean",
+        "profile/users: no list",
+    ]
+
+
+@pytest.mark.parametrize(("family", "release", "case"), EVERY)
 def test_the_disk_and_the_interfaces_are_put_in_on_the_node(tmp_path: Path, family: str, release: str, case: str) -> None:
     written = case_files(family, release, case)
     found = chosen(tmp_path, written)
@@ -146,7 +168,7 @@ def test_networks_are_what_was_asked_for(tmp_path: Path, family: str, release: s
         ("eth3", "dhcp4", None, None),
     ]
     assert found["interfaces"][0]["mtu"] == "9000"
-    assert [(each["vlan_id"], each["etherdevice"]) for each in found["interfaces"][3:5]] == [(104, "eth2"), (105, "eth2")]
+    assert [(each["vlan_id"], each["etherdevice"]) for each in found["interfaces"][3:5]] == [("104", "eth2"), ("105", "eth2")]
     assert [(each["gateway"], each["device"]) for each in found["routing"]["routes"]] == [("10.0.2.2", "eth0"), ("10.9.0.1", "eth2.104")]
 
 
@@ -259,7 +281,7 @@ def test_the_kernel_line_is_linuxrcs() -> None:
         "textmode=1", "self_update=0", "insecure=1", "loghost=10.0.2.2", "BOOTIF=01-${netX/mac:hexhyp}",
     ]  # fmt: skip
     assert "ifcfg=eno2=dhcp" in words(installInterface="eno2")
-    assert words(arch=11)[0] == f"{tree}/boot/aarch64/linux"
+    assert words(arch=11)[0] == f"{tree}-aarch64/boot/aarch64/linux"
     outside = {"repo": "http://m.example.com/sles", "proxy": "http://10.0.0.1:3128"}
     assert "proxy=http://10.0.0.1:3128" in words(**outside)
 

@@ -7,6 +7,7 @@ from typing import Any
 from pxed.errors import InvalidRequest, NotFound
 from pxed.node.identity import normalise_mac
 from pxed.node.model import Node
+from pxed.oses.family import ARM64
 from pxed.web.api import gate
 from pxed.web.api.shapes import Json, install_shape, moment
 from pxed.web.rooms import Rooms
@@ -40,7 +41,7 @@ class Installs:
 
     async def create(self, request: Any) -> tuple[int, Json]:
         handle, prepared = await self._prepared(request)
-        self._check_repository(prepared)
+        self._check_repository(prepared, self._known(handle))
         node = await self._adopted(handle)
         install = await self._rooms.engine.create(
             node.id, family=prepared.family, release=prepared.release, recipe=prepared.recipe, options=prepared.options
@@ -49,11 +50,7 @@ class Installs:
 
     async def preview(self, request: Any) -> tuple[int, Json]:
         handle, prepared = await self._prepared(request)
-        try:
-            node: Node | None = self._rooms.inventory.find(handle)
-        except NotFound:
-            self._mac(handle)
-            node = None
+        node = self._known(handle)
         urls = self._rooms.urls(request.base, PREVIEW_TOKEN)
         files = await self._rooms.disk.do(self._rooms.catalog.preview, prepared, node, urls)
         return 200, {"files": files, "warnings": self._rooms.catalog.warnings(prepared)}
@@ -78,7 +75,7 @@ class Installs:
 
     async def retry(self, _request: Any, install_id: str) -> tuple[int, Json]:
         old = self._rooms.engine.get(install_id)
-        self._check_repository(old)
+        self._check_repository(old, self._rooms.inventory.get(old.node_id))
         await self._rooms.disk.do(self._rooms.catalog.check, old)
         return 201, self._ordered(await self._rooms.engine.retry(install_id))
 
@@ -100,15 +97,25 @@ class Installs:
             raise InvalidRequest("options is no object", field="options", expected="an object")
         return handle, await self._rooms.disk.do(self._rooms.catalog.prepare, family, release, options)
 
-    def _check_repository(self, wanted: Any) -> None:
-        """InvalidRequest if what `wanted` (prepared, or an install) would be installed from does not exist."""
-        name = self._rooms.catalog.needs(wanted)
-        if name is not None and name not in self._rooms.repositories:
+    def _check_repository(self, wanted: Any, node: Node | None) -> None:
+        """InvalidRequest if what `wanted` (prepared, or an install) would be installed from on `node` does not exist. A node that has not
+        shown its architecture yet may be of either."""
+        arches = (None, ARM64[0]) if node is None or node.arch is None else (node.arch,)
+        name, *others = (self._rooms.catalog.needs(wanted, arch) for arch in arches)
+        if name is not None and not any(each in self._rooms.repositories for each in (name, *others)):
             raise InvalidRequest(
                 f"This is installed from the repository {name}, which does not exist. Add it: pxed repo add {name} ISO-DIRECTORY-OR-URL",
                 field="options.repo",
                 expected=f"one of {', '.join(sorted(self._rooms.repositories)) or 'none yet'}, or a URL",
             )
+
+    def _known(self, handle: str) -> Node | None:
+        """None for a MAC address that nobody has seen yet. NotFound for what is none."""
+        try:
+            return self._rooms.inventory.find(handle)
+        except NotFound:
+            self._mac(handle)
+            return None
 
     async def _adopted(self, handle: str) -> Node:
         """The node; a MAC address that nobody has seen yet becomes one, so that it can be armed before it is plugged in."""

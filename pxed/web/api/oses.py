@@ -13,8 +13,8 @@ def add_to(routes: gate.Routes, rooms: Rooms) -> None:
     async def all_of_them(_request: Any) -> tuple[int, Json]:
         return 200, {"oses": rooms.catalog.list()}
 
-    async def one(_request: Any, name: str) -> tuple[int, Json]:
-        return 200, {"name": name, "schema": rooms.catalog.schema(name)}
+    async def one(request: Any, name: str) -> tuple[int, Json]:
+        return 200, {"name": name, "schema": rooms.catalog.schema(name, request.argument("release") or None)}
 
     routes.add("GET", "/v1/oses", all_of_them)
     routes.add("GET", "/v1/oses/<name>", one)

@@ -48,11 +48,16 @@ class Repositories:
 
     async def remove(self, _request: Any, name: str) -> tuple[int, None]:
         self._registry.entry(name)
-        users = [each for each in self._rooms.engine.all() if each.state == "running" and self._rooms.catalog.needs(each) == name]
+        users = [each for each in self._rooms.engine.all() if each.state == "running" and self._needed(each) == name]
         if users:
             raise Conflict(f"Install {users[0].id} runs and takes its files from {name}; cancel it first, or wait")
         await self._registry.remove(name)
         return 204, None
+
+    def _needed(self, install: Any) -> str | None:
+        """The repository that a running install takes its files from."""
+        node = self._rooms.inventory.get(install.node_id)
+        return self._rooms.catalog.needs(install, node.arch if node is not None else None)
 
     async def imports(self, _request: Any) -> tuple[int, Json]:
         return 200, {"imports": [import_shape(job) for job in self._registry.imports()]}

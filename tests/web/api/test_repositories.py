@@ -90,6 +90,24 @@ def test_an_install_whose_repository_does_not_exist_is_refused_with_the_command_
     api.send("POST", "/installs", order, code=201)
 
 
+def test_an_arm_node_needs_the_repository_of_its_architecture(api: Api, world: World) -> None:
+    """Without `repo` in its options. A node that has not shown what it is may be either."""
+    order = {**ORDER, "os": "ubuntu", "release": "24.04"}
+    assert "pxed repo add ubuntu-24.04 " in api.fails("POST", "/installs", order)["message"]
+    world.registry._entries["ubuntu-24.04-aarch64"] = Entry(Repository("ubuntu-24.04-aarch64", []), (), configured=False)
+    made = api.send("POST", "/installs", order, code=201)
+    world.inventory.seen(MAC, arch=11)
+    assert made["id"] in api.fails("DELETE", "/repositories/ubuntu-24.04-aarch64")["message"]
+    other = "52:54:00:00:00:02"
+    world.inventory.seen(other, arch=7)
+    assert "pxed repo add ubuntu-24.04 " in api.fails("POST", "/installs", {**order, "node": other})["message"]
+    world.registry._entries["ubuntu-24.04"] = world.registry._entries.pop("ubuntu-24.04-aarch64")
+    api.send("POST", "/installs", {**order, "node": other}, code=201)
+    arm = "52:54:00:00:00:03"
+    world.inventory.seen(arm, arch=11)
+    assert "pxed repo add ubuntu-24.04-aarch64 " in api.fails("POST", "/installs", {**order, "node": arm})["message"]
+
+
 def test_a_repository_that_a_running_install_needs_is_not_removed(api: Api, world: World, tmp_path: Path) -> None:
     added(api, media.tree(tmp_path / "t", ROCKY), name="mine")
     made = api.send("POST", "/installs", {**ORDER, "options": {"repo": "mine"}}, code=201)

@@ -1,0 +1,1 @@
+SLES 16 and openSUSE Leap 16 install by Agama, under the same names and options as their predecessors: `pxed install NODE sles --release 16` (docs/os/suse.md). `pxed os options NAME --release R` shows the options of a release whose installer is another.

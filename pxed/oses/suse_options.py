@@ -1,0 +1,55 @@
+"""What an operator may ask of SLES and Leap, whichever of their installers it is: YaST up to release 15, Agama from 16 on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from pxed.oses.features import Services
+from pxed.oses.options import CommonOptions
+
+
+def _matching(pattern: str, expected: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(expected)
+        return value
+
+    return AfterValidator(check)
+
+
+def _listed(value: Any) -> Any:
+    return [part for part in re.split(r"[\s,]+", value) if part] if isinstance(value, str) else value
+
+
+Pattern = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,80}", "a pattern's name, like base or lamp_server")]
+Module = Annotated[str, _matching(r"[A-Z][A-Za-z0-9-]{0,40}", "a module as the Full medium writes it, like Server-Applications")]
+
+
+class SuseOptions(Services, CommonOptions):
+    """What SUSE's installer adds to the common options."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        "groups": "SUSE has patterns; see patterns",
+        "tasks": "Debian has tasks; see patterns",
+        "registration": "pxed does not register with SUSE; install from the Full medium, and register in scripts.firstboot",
+        "updates": "updates need a registered system; scripts.firstboot can run zypper",
+    }
+
+    after: Literal["reboot", "poweroff"] = Field(default="reboot", description="What the node does when stage 1 ends")
+    patterns: Annotated[list[Pattern], BeforeValidator(_listed)] = Field(
+        default_factory=list, description="Software patterns; without any: a small system"
+    )
+    kvm: bool = Field(default=False, description="Also what a host of virtual machines needs")
+    firewall: bool | None = Field(default=None, description="true also lets ssh in; default: the installer's own")
+
+
+class SlesOptions(SuseOptions):
+    """SLES 15 comes in modules."""
+
+    modules: Annotated[list[Module], BeforeValidator(_listed)] | None = Field(
+        default=None, description="Modules of the Full medium (SLES 15); default: Basesystem, Server-Applications"
+    )

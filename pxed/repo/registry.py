@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pxed.errors import Conflict, InvalidRequest, NotFound, PxedError, StorageUnavailable
+from pxed.errors import ConfigError, Conflict, InvalidRequest, NotFound, PxedError, StorageUnavailable
 from pxed.repo.importing import Import
 from pxed.repo.iso import UnreadableImage
 from pxed.repo.recognise import Medium, Unrecognised, recognise, to_json
@@ -60,7 +60,11 @@ class Entry:
 
 
 def make_registry(settings: Settings, *, reactor: Any, now: Callable[[], float]) -> Registry:
-    """With the repositories of the settings. As brief as `Builder.build`."""
+    """With the repositories of the settings. As brief as `Builder.build`. ConfigError for one that would show pxed's own files."""
+    for each in settings.repository:
+        for layer in each.layers:
+            if exposes(layer, settings.state_dir):
+                raise ConfigError(f"the layer {layer} {EXPOSED}", key=f"repository {each.name}")
     builder = Builder(settings, reactor=reactor, now=now)
     configured = [
         Entry(builder.build(each.name, each.layers, each.cache_bytes), tuple(map(shown, each.layers)), configured=True)
@@ -194,7 +198,8 @@ class Registry(Mapping[str, Repository]):
         owned = None
         try:
             place = source
-            await self._disk.do(self._refuse_our_own, source)
+            if await self._disk.do(exposes, source, self._state_dir):
+                raise InvalidRequest(f"{source} {EXPOSED}", field="source", expected="a directory of installer files alone")
             if not source.startswith("/") and is_image(source):
                 owned = await self._download(job, source)
                 place = str(owned)
@@ -294,22 +299,23 @@ class Registry(Mapping[str, Repository]):
             raise UnreadableImage(f"{path} can't be read: {e.strerror}") from None
         return replace(medium, facts={**medium.facts, "image_bytes": index.size})
 
-    def _refuse_our_own(self, source: str) -> None:
-        """Whatever is a repository can be read by everybody on the network. InvalidRequest for what holds the appliance's own secrets."""
-        if not source.startswith("/"):
-            return
-        place, own = os.path.realpath(source), os.path.realpath(self._state_dir)
-        if os.path.commonpath([place, own]) in (place, own) and os.path.isdir(place):
-            raise InvalidRequest(
-                f"{source} holds the appliance's own files (or lies among them), and everybody on the network could read them",
-                field="source",
-                expected="a directory of installer files alone",
-            )
-
     def _built(self, record: Record) -> Entry:
         any_case = record.medium is not None and record.medium.family in ANY_CASE
         repository = self._builder.build(record.name, [record.source], CACHE_BYTES, any_case=any_case)
         return Entry(repository, (shown(record.source),), False, record.medium, record.note, record)
+
+
+EXPOSED = "holds the appliance's own files, and everybody on the network could read them"
+
+
+def exposes(source: str, state_dir: Path) -> bool:
+    """Whether the repository `source` would show what `state_dir` keeps to itself: the operator's token, the database, the records of
+    repositories (which may hold passwords). May wait for a disk."""
+    if not source.startswith("/"):
+        return False
+    place, own = os.path.realpath(source), os.path.realpath(state_dir)
+    records = os.path.join(own, "repositories")
+    return os.path.isdir(place) and (os.path.commonpath([place, own]) == place or os.path.commonpath([place, records]) == records)
 
 
 def shown(source: str) -> str:

@@ -123,7 +123,7 @@ def test_a_path_to_a_file_is_an_image_and_one_to_a_directory_a_tree(tmp_path: Pa
     path = image(tmp_path)
     (tmp_path / "tree.iso").mkdir()
     sources = (str(path), str(path.rename(tmp_path / "noend")), str(tmp_path), str(tmp_path / "tree.iso"), str(tmp_path / "later.iso"))
-    settings = Settings(state_dir=tmp_path, repository=(RepositorySettings(name="r", layers=sources),))
+    settings = Settings(state_dir=tmp_path / "state", repository=(RepositorySettings(name="r", layers=sources),))
     (repository,) = make_registry(settings, reactor=MemoryReactor(), now=lambda: 0.0).values()
     kinds = [IsoLayer, IsoLayer, DirectoryLayer, DirectoryLayer, IsoLayer]
     assert [type(each) for each in repository.layers] == kinds

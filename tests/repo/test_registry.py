@@ -12,12 +12,12 @@ from treq.client import HTTPClient
 from treq.testing import RequestTraversalAgent
 
 from pxed.config import RepositorySettings, Settings
-from pxed.errors import Conflict, InvalidRequest, NotFound
+from pxed.errors import ConfigError, Conflict, InvalidRequest, NotFound
 from pxed.repo.directory import Opened
 from pxed.repo.importing import Import
 from pxed.repo.iso import UnreadableImage
 from pxed.repo.recognise import Unrecognised
-from pxed.repo.registry import Entry, Registry, shown
+from pxed.repo.registry import Entry, Registry, make_registry, shown
 from pxed.repo.repository import Builder
 from pxed.repo.upstream import Verbatim
 from tests.repo import media
@@ -205,6 +205,11 @@ def test_what_holds_the_appliances_own_files_is_no_repository(world: World, plac
     (world.settings.state_dir / "repositories").mkdir(parents=True, exist_ok=True)
     assert "own files" in world.fails(world.root / place, "mine")
     assert list(world.registry) == []
+    settings = Settings(
+        state_dir=world.settings.state_dir, repository=(RepositorySettings(name="mine", layers=(str(world.root / place),)),)
+    )
+    with pytest.raises(ConfigError, match=r"repository mine: the layer .* own files"):
+        make_registry(settings, reactor=world.reactor, now=world.now)
 
 
 @pytest.mark.parametrize("name", ["UPPER", "../x", "a/b", "", "-x", "x" * 64])

@@ -67,7 +67,8 @@ def test_a_name_that_leads_out_of_a_directory_is_not_found(tmp_path: Path) -> No
 
 def test_the_settings_become_layers_in_their_order(tmp_path: Path) -> None:
     settings = Settings(
-        state_dir=tmp_path, repository=(RepositorySettings(name="r", layers=(str(tmp_path), "http://user:word@mirror:81/debian/")),)
+        state_dir=tmp_path / "state",
+        repository=(RepositorySettings(name="r", layers=(str(tmp_path / "tree"), "http://user:word@mirror:81/debian/")),),
     )
     reactor: Any = MemoryReactor()
     (repository,) = make_registry(settings, reactor=reactor, now=lambda: 0.0).values()
@@ -75,7 +76,7 @@ def test_the_settings_become_layers_in_their_order(tmp_path: Path) -> None:
     assert isinstance(directory, DirectoryLayer)
     assert isinstance(mirror, Mirror)
     assert str(mirror._upstream) == "http://mirror:81/debian"
-    assert mirror._cache._root == tmp_path / "cache" / "r" / "mirror_81_debian"
+    assert mirror._cache._root == tmp_path / "state/cache" / "r" / "mirror_81_debian"
 
 
 def test_a_file_server_that_is_gone_does_not_keep_pxed_from_starting() -> None:

@@ -121,8 +121,15 @@ def test_an_index_that_cannot_be_kept_is_no_failure(tmp_path: Path) -> None:
 
 def test_a_path_to_a_file_is_an_image_and_one_to_a_directory_a_tree(tmp_path: Path) -> None:
     path = image(tmp_path)
-    (tmp_path / "tree.iso").mkdir()
-    sources = (str(path), str(path.rename(tmp_path / "noend")), str(tmp_path), str(tmp_path / "tree.iso"), str(tmp_path / "later.iso"))
+    for name in ("tree.iso", "tree"):
+        (tmp_path / name).mkdir()
+    sources = (
+        str(path),
+        str(path.rename(tmp_path / "noend")),
+        str(tmp_path / "tree"),
+        str(tmp_path / "tree.iso"),
+        str(tmp_path / "later.iso"),
+    )
     settings = Settings(state_dir=tmp_path / "state", repository=(RepositorySettings(name="r", layers=sources),))
     (repository,) = make_registry(settings, reactor=MemoryReactor(), now=lambda: 0.0).values()
     kinds = [IsoLayer, IsoLayer, DirectoryLayer, DirectoryLayer, IsoLayer]

@@ -102,6 +102,12 @@ def test_what_can_no_longer_be_installed_as_it_is_stored_is_not_retried(api: Api
     assert list(world.engine.installs) == [made["id"]]
 
 
+def test_a_preview_of_a_node_that_nobody_has_seen_yet_names_its_mac_address(api: Api, world: World) -> None:
+    files = api.send("POST", "/preview", {**ORDER, "node": "52-54-00-AA-BB-CC"})["files"]
+    assert "on 52:54:00:aa:bb:cc\n" in files["boot.ipxe"]
+    assert not world.inventory.all()
+
+
 def test_a_preview_of_a_known_node_names_it(api: Api) -> None:
     api.send("POST", "/nodes", {"mac": MAC, "name": "web1"}, code=201)
     assert "web1" in api.send("POST", "/preview", {**ORDER, "node": "web1", "options": {}})["files"]["boot.ipxe"]

@@ -235,6 +235,7 @@ def serve(work: Path) -> None:
     from twisted.internet.defer import Deferred, gatherResults
     from twisted.logger import globalLogBeginner, textFileLogObserver
 
+    from pxed.collector import Collector
     from pxed.config import load
     from pxed.dhcp.options import client_uuid
     from pxed.dhcp.packet import parse
@@ -281,6 +282,7 @@ def serve(work: Path) -> None:
             node.boot = Boot("installer", f"install{number}")
         await inventory.flush()
         await timeline.flush()
+        Collector(reactor, lambda: tftp.active > 0).start()
         for door in (responder, tftp):
             door.startService()
         print("ready", flush=True)

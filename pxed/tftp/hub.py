@@ -1,6 +1,6 @@
 """Every transfer's socket behind one reader: a nested epoll object saves Twisted's dispatch, 4.5 us per packet.
 
-Per reactor turn at most `ROUNDS` polls of `BATCH` events or `BUDGET` seconds, so that DHCP is at most some 12 ms late in a storm.
+Per reactor turn at most `ROUNDS` polls of `BATCH` events or `BUDGET` seconds, so that offers are a few milliseconds late in a storm.
 One scan looks at all deadlines every `TICK` seconds while there are transfers: a `callLater` per packet would cost more than the packet.
 """
 
@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 BATCH = 32
 ROUNDS = 8
-BUDGET = 0.002
+BUDGET = 0.001
 TICK = 0.025
 
 

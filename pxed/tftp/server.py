@@ -132,7 +132,7 @@ class Server(BaseServer):  # type: ignore[misc]  # fbtftp has no types
         self._socket.close()
 
     def doRead(self) -> None:
-        """At most `DATAGRAMS` requests, or as many as 2 ms allow; the rest is still there in the next turn."""
+        """At most `DATAGRAMS` requests, or as many as 1 ms allows; the rest is still there in the next turn."""
         stop = self._services.seconds() + BUDGET
         for _ in range(DATAGRAMS):
             try:

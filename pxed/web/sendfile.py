@@ -236,12 +236,12 @@ class _BySendfile:
             result = type(transport).doWrite(transport)
             if result is not None or transport.dataBuffer or transport._tempDataBuffer:
                 return result
-        transport.stopWriting()
-        self._turns.add(self._turn, transport.reactor)
+        if self._turns.take(self._turn, transport.reactor):
+            transport.stopWriting()
         return None
 
     def _turn(self) -> bool:
-        """Send one chunk. True: the socket took all of it, another one may follow at once."""
+        """Send one chunk. True: the socket took all of it, another one may follow at once. Else epoll says when, or a thread that reads."""
         body = self._body
         if self._done.called or not self._warm():
             return False
@@ -278,6 +278,7 @@ class _BySendfile:
         step = min(CHUNK, body.left)
         last = body.offset + step - 1
         if not (_in_memory(body.fd, last) and (body.offset == self._known or _in_memory(body.fd, body.offset))):
+            self._transport.stopWriting()
             Deferred.fromCoroutine(self._read_ahead(min(step, COLD))).addErrback(lambda f: log.failure("Reading ahead failed", f))
             return False
         self._known = self._warm_until = last + 1

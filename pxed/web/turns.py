@@ -36,13 +36,16 @@ class Turns:
         self._waiting.append(turn)
         self._schedule(reactor)
 
-    def take(self, turn: Callable[[], bool], reactor: Any) -> None:
-        """Have `turn` called: from here if nobody waits and this turn of the reactor has time left, else as `add`."""
+    def take(self, turn: Callable[[], bool], reactor: Any) -> bool:
+        """Have `turn` called: from here if nobody waits and this turn of the reactor has time left, else as `add`. Whether it waits now.
+
+        What it raises here is the caller's.
+        """
         if self._waiting or self._left <= 0:
             self.add(turn, reactor)
-        else:
-            self._schedule(reactor)  # there `_left` begins anew
-            self._call(turn)
+            return True
+        self._schedule(reactor)  # there `_left` begins anew
+        return self._call(turn)
 
     def _schedule(self, reactor: Any) -> None:
         if not self._scheduled:
@@ -52,15 +55,19 @@ class Turns:
     def _run(self, reactor: Any) -> None:
         self._scheduled, self._left = False, SLICE
         while self._waiting and self._left > 0:
-            self._call(self._waiting.popleft())
+            try:
+                self._call(self._waiting.popleft())
+            except Exception:
+                log.failure("A turn of a transfer failed")
         if self._waiting:
             self._schedule(reactor)
 
-    def _call(self, turn: Callable[[], bool]) -> None:
+    def _call(self, turn: Callable[[], bool]) -> bool:
         began = self._seconds()
         try:
-            if turn():
-                self._waiting.append(turn)
-        except Exception:
-            log.failure("A turn of a transfer failed")
-        self._left -= max(0.0, self._seconds() - began)
+            again = turn()
+        finally:
+            self._left -= max(0.0, self._seconds() - began)
+        if again:
+            self._waiting.append(turn)
+        return again

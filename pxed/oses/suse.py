@@ -118,7 +118,7 @@ def _arguments(tree: str, options: SuseOptions, urls: Urls) -> list[str]:
             expected="a proxy without a password, or a repository of this appliance",
         )
     named = options.installInterface if options.installInterface and ":" not in options.installInterface else None
-    log = options.remoteLogging and ":" not in urls.host
+    log = options.remoteLogging and ":" not in urls.host and urls.syslog_port == 514  # loghost knows no other port
     return [
         f"install={tree}",
         f"autoyast={urls.answer('autoinst.xml')}",

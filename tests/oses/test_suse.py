@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import pytest
 
 from pxed.errors import InvalidRequest
-from pxed.oses.catalog import Catalog
+from pxed.oses.catalog import Catalog, Urls
 from pxed.oses.suse import FAMILIES, KEYBOARDS
 from tests.oses.autoyast_elements import ELEMENTS, wrong
 from tests.oses.families import CASES, sample
@@ -404,3 +404,10 @@ def test_the_address_of_the_install_is_in_no_log_line() -> None:
     for name, text in case_files("sles", "15", "full").items():
         if name.endswith(".sh"):
             assert not [line for line in text.splitlines() if "logger" in line and TOKEN in line]
+
+
+def test_a_log_host_on_another_port_is_not_named() -> None:
+    """linuxrc has no way to say the port: its lines would go to whatever listens on 514 of this host."""
+    urls = Urls(URLS.base, URLS.token, syslog_port=5514)
+    assert "loghost" not in CATALOG.preview(CATALOG.prepare("leap", "15", {}), FakeNode(), urls)["boot.ipxe"]
+    assert "loghost" in CATALOG.preview(CATALOG.prepare("leap", "15", {}), FakeNode(), URLS)["boot.ipxe"]

@@ -100,7 +100,7 @@ def test_the_system_in_memory_is_started_as_its_makers_say() -> None:
 
 @pytest.mark.parametrize(("release", "case"), EVERY)
 def test_setup_alpine_has_an_answer_to_everything_it_asks(release: str, case: str, tmp_path: Path) -> None:
-    """The questions are those of setup-alpine's own example file."""
+    """The questions and what may be answered are those of the manual pages of setup-alpine and the programs that it runs."""
     options = sample("alpine", case)
     (tmp_path / "answers").write_text(files(release, **options)["answers.sh"])
     asked = ("KEYMAP", "HOSTNAME", "DEVD", "INTERFACES", "TIMEZONE", "PROXY", "APKREPOS", "USER", "SSHD", "NTP", "DISK", "LBU", "APKCACHE")
@@ -110,9 +110,10 @@ def test_setup_alpine_has_an_answer_to_everything_it_asks(release: str, case: st
     assert all(given.values())
     assert "auto eth5\niface eth5 inet dhcp\n" in given["INTERFACES"]
     assert given["DISK"] == ("-m sys /dev/vda" if case == "minimal" else "-m sys -L /dev/vda")
+    assert (given["SSHD"], given["NTP"], given["PROXY"]) == ("openssh", "busybox", "none")
     assert given["USER"] == given["LBU"] == given["APKCACHE"] == "none"
     if case == "full":
-        assert (given["KEYMAP"], given["HOSTNAME"], given["TIMEZONE"]) == ("de de", "-n web1", "-z Europe/Berlin")
+        assert (given["KEYMAP"], given["HOSTNAME"], given["TIMEZONE"]) == ("de de", "web1", "Europe/Berlin")
         assert given["APKREPOS"].split()[0] == "http://mirror.example.com:81/alpine/apks"
 
 

@@ -186,9 +186,14 @@ def machine(folder: Path, *, refuse: int = 0, run: bool = False, **options: Any)
     return box
 
 
+def starter(**options: Any) -> str:
+    """The archive's service, made to wait for what it starts in the background."""
+    return archive(**options)[STARTER][1].replace("exit 0", "{ wait; exit 0; }")
+
+
 def installed(box: Sandbox, **options: Any) -> subprocess.CompletedProcess[str]:
     """What the system in memory does, from the archive's service on. The device names of the machine are put where the shell looks."""
-    assert box.run(archive(**options)[STARTER][1].replace("exit 0", "{ wait; exit 0; }")).returncode == 0
+    assert box.run(starter(**options)).returncode == 0
     (started,) = box.calls("setsid")
     script = Path(started.arguments[1]).read_text()
     (box.root / "dev").mkdir(exist_ok=True)
@@ -239,7 +244,7 @@ def test_the_installed_system_never_starts_the_installer(tmp_path: Path) -> None
     assert not (box.root / "disk" / STARTER).exists()
     # And on a system that was started from its disk the service does nothing.
     (box.root / "proc/cmdline").write_text("root=UUID=1 modules=sd-mod quiet rootfstype=ext4\n")
-    assert box.run(archive(**BY_SERIAL)[STARTER][1]).returncode == 0
+    assert box.run(starter(**BY_SERIAL)).returncode == 0
     assert len(box.calls("setsid")) == 1
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from pxed.errors import StorageUnavailable
+from pxed.node.model import Boot
 from pxed.oses.catalog import Catalog
 from tests.oses.families import RESOURCES, sample
-from tests.web.world import MAC, NODE_ADDRESS, World
+from tests.web.world import MAC, NODE_ADDRESS, World, run
 
 CATALOG = Catalog(resources=RESOURCES)
 
@@ -69,6 +70,13 @@ def test_an_install_that_does_not_run_answers_nobody(world: World, state: str) -
     _, install = armed(world)
     install.state = state
     assert world.ask("POST", "/answer", machine(MAC)).code == 404
+
+
+def test_a_node_that_boots_its_disk_already_is_not_installed_again(world: World) -> None:
+    node, install = armed(world)
+    run(world.inventory.assign(node.id, Boot("disk", install.id)))
+    assert world.ask("POST", "/answer", machine(MAC)).code == 404
+    assert not world.engine.delivered
 
 
 def test_an_installer_that_has_the_address_of_its_answers_in_its_own_install_is_not_answered_here(world: World) -> None:

@@ -37,7 +37,7 @@ class DhcpServer:
     def _ready(self) -> bool:
         if not self._child.alive:
             raise LabProblem(f"dnsmasq ended: {self._child.tail(5)}")
-        return "DHCP, IP range" in self._child.tail(5)
+        return "DHCP, IP range" in self._child.tail(200)
 
     def lease(self, mac: str) -> str | None:
         """The address that `mac` holds."""

@@ -147,6 +147,25 @@ def windows(given: Given) -> Expected:
     return Expected(f"{programs}/wimboot", (*own, f"{programs}/curl.exe", "sources/boot.wim"), "", named=False)
 
 
+def alpine(given: Given) -> Expected:
+    kernel = given.options["flavour"]
+    return Expected(
+        f"boot/vmlinuz-{kernel}",
+        (f"boot/initramfs-{kernel}",),
+        f"ip=dhcp modules=loop,squashfs,sd-mod,usb-storage alpine_repo={given.tree}/apks modloop={given.tree}/boot/modloop-{kernel}"
+        f" apkovl={given.answers}/pxed.apkovl.tar.gz {given.console} {given.mine} {given.kept} {given.bootif}",
+    )
+
+
+def proxmox(given: Given) -> Expected:
+    """The image follows an archive's head that makes it a file, so the order is what counts."""
+    return Expected(
+        "boot/linux26",
+        (f"{given.answers}/image.cpio", f"{given.tree}.iso", "boot/initrd.img"),
+        f"ramdisk_size=16777216 rw quiet splash=silent proxmox-start-auto-installer {given.console} {given.mine} {given.bootif}",
+    )
+
+
 LINES: Mapping[str, Callable[[Given], Expected]] = {
     "debian": debian,
     "ubuntu": ubuntu,
@@ -156,5 +175,7 @@ LINES: Mapping[str, Callable[[Given], Expected]] = {
     "fcos": fcos,
     "photon": photon,
     "windows": windows,
+    "alpine": alpine,
+    "proxmox": proxmox,
 }
 """Family > what it must be. A family that is missing here is held to what is common to all (test_profiles.py), and named as skipped."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +27,11 @@ from tests.lab.profiles import Bench, Case, Outcome, node_mac
 from tests.lab.standinserver import BASE
 from tests.oses.families import sample
 from tests.oses.samples_esxi import BOOT_CFG
+from tests.repo import media
 
 pytestmark = [
     pytest.mark.lab,
+    media.needs("xorriso"),
     pytest.mark.skipif(shutil.which("gcc") is None, reason="the stand-in kernel needs gcc: apt-get install build-essential"),
 ]
 
@@ -76,17 +78,33 @@ def cases(firmware: Plain) -> list[Case]:
 
 
 def repositories(folder: Path) -> dict[str, list[str]]:
-    """Every repository that the cases name, each a mirror of the stand-ins; those of ESXi have their medium's BOOT.CFG too."""
+    """Every repository that the cases name, each a mirror of the stand-ins, below a medium where pxed must know one."""
     names = {tree_of(family, release, {}).rpartition("/")[2] for family, release in EVERY}
-    names |= {repo for family, _ in EVERY if "://" not in (repo := sample(family, "full").get("repo", "debian"))}
+    names |= {repo for family, release in EVERY if "://" not in (repo := sample(family, "full", release).get("repo", "debian"))}
     found = {name: [f"{BASE}/tree/{name}"] for name in sorted(names)}
-    for name in [each for each in names if each.startswith("esxi-")]:
-        medium = folder / name
-        medium.mkdir()
-        (medium / "boot.cfg").write_text(re.sub(r"build=\S+", f"build={name.removeprefix('esxi-')}.0", BOOT_CFG))
-        found[name].insert(0, str(medium))
+    for name in names:
+        family, _, release = name.partition("-")
+        if family in MEDIA:
+            found[name].insert(0, str(MEDIA[family](folder / name, release)))
     (folder / "empty").mkdir()
     return {**found, "empty": [str(folder / "empty")]}
+
+
+def _esxi_medium(folder: Path, release: str) -> Path:
+    return media.tree(folder, {"boot.cfg": re.sub(r"build=\S+", f"build={release}.0", BOOT_CFG)})
+
+
+def _proxmox_medium(folder: Path, release: str) -> Path:
+    """An image as proxmox-auto-install-assistant leaves it, without its kernel."""
+    info = f"PRODUCT='pve'\nPRODUCTLONG='Proxmox VE'\nRELEASE='{release}.1'\n"
+    root = media.tree(
+        folder, {".cd-info": info, "auto-installer-mode.toml": 'mode = "http"\n', "boot/initrd.img": "stand-in of the image\n"}
+    )
+    return media.rock_ridge(root, folder.with_suffix(".iso"))
+
+
+MEDIA: Mapping[str, Callable[[Path, str], Path]] = {"esxi": _esxi_medium, "proxmox": _proxmox_medium}
+"""Family whose media pxed must know > what makes one, for (place, release): a directory or an image."""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ def test_the_real_schema_of_debian_becomes_paths_that_o_takes(appliance: Applian
     assert "users.N.password" in out
     assert "-o users.0.password=@FILE" in out
     assert appliance.json("os", "options", "debian")["schema"] == schema
+    appliance.pxed("os", "options", "debian", "--release", "12")
+    assert appliance.api.asked[-1] == ("GET", "oses/debian", {"release": "12"})
 
 
 def test_a_schema_that_refers_to_itself_ends() -> None:

@@ -290,6 +290,7 @@ def test_without_a_disk_or_a_hook_there_is_no_profile_and_so_no_installation(
     (phase, said, text) = box.told()[-1]
     assert (phase, said) == ("installed", "fail")
     assert text.startswith(message)
+    assert [call.arguments for call in box.calls("systemctl")] == [("reboot",)]
     assert not profile_of(box).exists()
 
 

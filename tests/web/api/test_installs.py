@@ -164,3 +164,6 @@ def test_what_can_be_installed_and_how_is_listed(api: Api) -> None:
     assert schema["type"] == "object"
     assert "hostname" in schema["properties"]
     assert api.fails("GET", "/oses/plan9")["status"] == 404
+    assert "preseedExtra" in api.get("/oses/ubuntu?release=18.04")["schema"]["properties"]
+    assert "preseedExtra" not in api.get("/oses/ubuntu")["schema"]["properties"]
+    assert api.fails("GET", "/oses/ubuntu?release=4.10")["status"] == 404

@@ -112,7 +112,7 @@ def _possible(release: Release, options: SuseOptions) -> None:
 
 def _arguments(tree: str, options: SuseOptions, urls: Urls) -> list[str]:
     """Words for dracut and Agama. InvalidRequest: a proxy with a password, which everybody could read there."""
-    proxied = options.proxy if options.proxy and not tree.startswith(urls.base + "/") else None
+    proxied = options.proxy_url if options.proxy_url and not tree.startswith(urls.base + "/") else None
     if proxied and urlsplit(proxied).password is not None:
         raise InvalidRequest(
             "options.proxy: Agama takes its proxy from the kernel's command line, where a password is no secret",
@@ -252,6 +252,7 @@ def agama(name: str, title: str, options: type[SuseOptions]) -> Family:
             "firstboot.sh": "linux/firstboot.sh.j2",
             "firstboot.service": "linux/firstboot.service.j2",
         },
+        plain_secrets=frozenset({"post.sh"}),
         context=of,
         aliases={f"16.{minor}": "16" for minor in range(8)},
     )

@@ -269,6 +269,7 @@ DEBIAN = Family(
     recipe_off=Recipe("debian-off", 1, install_and_stop, MILESTONES[:2]),
     profile="boot/linux.ipxe.j2",
     files=FILES,
+    plain_secrets=frozenset({"preseed.cfg"}),
     context=context,
     progress=progress,
     aliases={release.data["codename"]: release.name for release in RELEASES.values()},

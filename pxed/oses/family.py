@@ -176,8 +176,8 @@ class Family:
     boots: int = 2
     """How often the node boots until it is proven: the installer's own boot counts as one."""
     plain_secrets: frozenset[str] = frozenset()
-    """Files that must hold a secret in plain text, because their installer takes no hash (docs/os/ says so). Only they are rendered with
-    kept secrets (`sealing`), and only while the node boots the installer are they served."""
+    """Files that may hold a secret in plain text: one that no hash can stand for (docs/secrets.md). Only they are rendered with kept
+    secrets (`sealing`), and only until the node boots its disk are they served."""
     posted: frozenset[str] = frozenset()
     """Files that this family's installer asks for by POST (it sends facts about the machine along)."""
     progress: LineReader | None = None

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pxed.oses.accounts import Password, PasswordHash, SshKeys, User, hashed
 from pxed.oses.disk import Disk, Partition, check_partitions, disk_choice
 from pxed.oses.network import Interface, NetworkDevice, address
-from pxed.oses.sealing import has_plain, is_sealed
+from pxed.oses.sealing import SHOWN, Kept, ReversibleUrl, has_plain, is_sealed, plain, without_login
 from pxed.oses.strict import Strict, names
 
 SECRETS = frozenset({"rootPassword", "rootPasswordHash", "password", "passwordHash", "smbPassword", "productkey", "activationKey"})
@@ -26,7 +26,6 @@ SECRETS = frozenset({"rootPassword", "rootPasswordHash", "password", "passwordHa
 ADMINISTRATORS = frozenset({"admin", "sudo", "wheel"})
 """Groups whose members may become root, in one system or another."""
 
-_CREDENTIALS = re.compile(r"://[^/@\s]*@")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 
 
@@ -216,7 +215,9 @@ class CommonOptions(Strict):
     onScriptFailure: Literal["report", "fail"] = Field(
         default="report", description="What a failing command of scripts does to the install"
     )
-    proxy: Annotated[str, AfterValidator(_proxy)] | None = Field(default=None, repr=False, validation_alias=names("proxy", "httpProxy"))
+    proxy: Annotated[str | Kept, ReversibleUrl(_proxy)] | None = Field(
+        default=None, repr=False, validation_alias=names("proxy", "httpProxy"), description="Kept sealed if it holds a password"
+    )
     console: Annotated[Console, BeforeValidator(_port)] | None = Field(default=None, validation_alias=names("console", "comport"))
     kernelArgs: KernelArguments = Field(default="", validation_alias=names("kernelArgs", "kargs"), description="For the installer's kernel")
     targetKernelArgs: KernelArguments = Field(
@@ -259,6 +260,11 @@ class CommonOptions(Strict):
         return self
 
     @property
+    def proxy_url(self) -> str:
+        """The proxy, "" for none. For revealed options: only files of `Family.plain_secrets` are given its password."""
+        return plain(self.proxy)
+
+    @property
     def opens_by_itself(self) -> bool:
         """Whether somebody can log in and become root by an option that is this family's own."""
         return False
@@ -295,8 +301,14 @@ class CommonOptions(Strict):
 
 def visible(options: Any) -> Any:
     """Stored options without their secrets, for the API and the console; user and password of any URL among them are masked."""
+    if is_sealed(options):
+        return options[SHOWN]
     if isinstance(options, Mapping):
-        return {name: visible(value) for name, value in options.items() if name not in SECRETS and not is_sealed(value)}
+        return {
+            name: visible(value)
+            for name, value in options.items()
+            if name not in SECRETS and not (is_sealed(value) and not value[SHOWN])
+        }  # fmt: skip
     if isinstance(options, str):
-        return _CREDENTIALS.sub("://***@", options)
+        return without_login(options)
     return [visible(value) for value in options] if isinstance(options, list | tuple) else options

@@ -25,6 +25,7 @@ from pxed.oses.kickstart import Network, Syntax, command, partitions
 from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.options import CommonOptions
 from pxed.oses.redhat_progress import progress
+from pxed.oses.sealing import Kept, Reversible, ReversibleUrl, plain
 from pxed.oses.strict import Strict
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
 
@@ -72,11 +73,23 @@ def _listed(value: Any) -> Any:
     return [part for part in re.split(r"[\s,]+", value) if part] if isinstance(value, str) else value
 
 
+def _repository_url(value: str) -> str:
+    if not re.fullmatch(r"(?:https?|ftp)://[A-Za-z0-9\[][A-Za-z0-9._~/%+:@=\[\]$-]*", value):
+        raise ValueError("the URL of a repository, like https://mirror.example.com/extras/")
+    return value
+
+
+def _activation_key(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_. -]{1,100}", value):
+        raise ValueError("an activation key's name: letters, digits, blanks, '_', '.' and '-'")
+    return value
+
+
 class ExtraRepo(Strict):
     """One more repository of packages that the installer uses."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$")]
-    url: Annotated[str, Field(pattern=r"^(https?|ftp)://[A-Za-z0-9\[][A-Za-z0-9._~/%+:@=\[\]$-]*$")]
+    url: Annotated[str | Kept, ReversibleUrl(_repository_url)] = Field(repr=False, description="Kept sealed if it holds a password")
 
 
 class RedHatOptions(Services, Security, Bonds, CommonOptions):
@@ -113,9 +126,7 @@ class Registration(Strict):
     """Red Hat's subscription, by activation key."""
 
     org: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-    activationKey: Annotated[str, Field(pattern=r"^[A-Za-z0-9_. -]{1,100}$")] = Field(
-        repr=False, description="May register machines and no more; it is in the kickstart (EL8 and newer) or in post.sh in plain text"
-    )
+    activationKey: Annotated[Kept, Reversible(_activation_key)] = Field(repr=False, description="Kept sealed")
     insights: bool = Field(default=False, description="Also connect to Red Hat Insights (EL8 and newer)")
 
 
@@ -132,7 +143,7 @@ def context(family: str, release: Release, options: RedHatOptions, node: NodeVie
     syntax = Syntax(release.data["el"])
     _possible(syntax, family, release, options)
     tree = urls.tree(options.repo, repository(family, release, node.arch))
-    proxied = options.proxy if not tree.startswith(urls.base + "/") else None
+    proxied = options.proxy_url if not tree.startswith(urls.base + "/") else None
     full_name = ".".join(part for part in (options.hostname, options.domain) if part) if options.hostname else None
     named = options.installInterface
     network = Network(syntax, full_name, tuple(options.dnsServers), tuple(options.dnsSearch))
@@ -157,7 +168,7 @@ def context(family: str, release: Release, options: RedHatOptions, node: NodeVie
         "parts": partitions(options.installPartitions, options.layout, syntax),
         "reqpart": bool(options.installPartitions) and syntax.modern,
         "has_esp": any(part.mountPoint == "/boot/efi" for part in options.installPartitions),
-        "registration": getattr(options, "registration", None),
+        "registration": _registration(options),
     }
 
 
@@ -193,11 +204,16 @@ def _repositories(options: RedHatOptions, urls: Urls) -> list[str]:
         command(
             "repo",
             f"--name={repo.name}",
-            f"--baseurl={repo.url}",
-            *([f"--proxy={options.proxy}"] if options.proxy and not repo.url.startswith(urls.base + "/") else []),
+            f"--baseurl={url}",
+            *([f"--proxy={options.proxy_url}"] if options.proxy_url and not url.startswith(urls.base + "/") else []),
         )
-        for repo in options.extraRepos
+        for repo, url in ((each, plain(each.url)) for each in options.extraRepos)
     ]
+
+
+def _registration(options: RedHatOptions) -> dict[str, Any] | None:
+    given: Registration | None = getattr(options, "registration", None)
+    return {"org": given.org, "key": plain(given.activationKey), "insights": given.insights} if given else None
 
 
 def _keyboard(syntax: Syntax, keyboard: str) -> str:
@@ -301,6 +317,7 @@ def _family(name: str) -> Family:
             "firstboot-init.sh": "redhat/firstboot-init.sh.j2",
         },
         context=of,
+        plain_secrets=frozenset({"ks.cfg", "post.sh"}),
         aliases={f"{number}.{minor}": str(number) for number in NUMBERS[name] if name != "fedora" for minor in range(11)},
         progress=progress,
     )

@@ -8,11 +8,13 @@ This file's rules
   the state directory. A database without that key file tells nothing.
 * `reveal` makes a `SecretStr` of it again, and `cover` one that holds a mask. `Catalog` reveals for the files that the family lists in
   `plain_secrets`, and covers for every other file and for the preview.
+* Of a URL with a user and a password in it (`SecretUrl`) it is still shown where it leads; one without is no secret.
 * A request can't hold a sealed value: what was copied out of a database is not opened for whoever brings it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -25,8 +27,10 @@ from pxed.errors import Conflict, HostProblem, InvalidRequest
 
 MASK = "********"
 """What stands for a secret where it is not shown."""
-SEALED = "sealed"
-"""The one key of a stored secret's JSON object."""
+SEALED, SHOWN = "sealed", "shown"
+"""The keys of a stored secret's JSON object: what only the key opens, and what anybody may see of it ("" for nothing)."""
+
+_LOGIN = re.compile(r"(?<=://)[^/@\s]*@")
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -37,12 +41,22 @@ class CannotUnseal(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A secret as it is stored."""
+    """A secret as it is stored, and what may be seen of it."""
 
     token: str
+    shown: str = ""
 
     def __repr__(self) -> str:
-        return "Sealed(...)"
+        return f"Sealed({self.shown or MASK})"
+
+
+class SecretUrl(SecretStr):
+    """A URL with a user or a password in it."""
+
+    @property
+    def shown(self) -> str:
+        """It without them."""
+        return without_login(self.get_secret_value())
 
 
 Kept = SecretStr | Sealed
@@ -65,18 +79,37 @@ class Reversible:
     def _read(self, value: Any) -> Kept:
         if isinstance(value, Sealed):
             return value
-        if isinstance(value, Mapping) and set(value) == {SEALED} and isinstance(value[SEALED], str):
-            return Sealed(value[SEALED])
+        if is_sealed(value):
+            return Sealed(str(value[SEALED]), str(value[SHOWN]))
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if not isinstance(text, str):
             raise ValueError("text")
         return SecretStr(self._check(text))
 
 
-def _written(value: Kept) -> dict[str, str]:
-    if not isinstance(value, Sealed):
+class ReversibleUrl(Reversible):
+    """``Annotated[str | Kept, ReversibleUrl(check)]``: a URL, which is stored sealed if it holds a user or a password."""
+
+    def __get_pydantic_json_schema__(self, _schema: Any, _handler: Any) -> dict[str, Any]:
+        return {"type": "string"}
+
+    def _read(self, value: Any) -> Any:
+        found = super()._read(value)
+        if isinstance(found, Sealed):
+            return found
+        text = found.get_secret_value()
+        return SecretUrl(text) if _LOGIN.search(text) else text
+
+
+def without_login(text: str) -> str:
+    """`text` with user and password of any URL in it masked."""
+    return _LOGIN.sub("***@", text)
+
+
+def _written(value: str | Kept) -> str | dict[str, str]:
+    if isinstance(value, SecretStr):
         raise AssertionError("options are stored before they are sealed")
-    return {SEALED: value.token}
+    return {SEALED: value.token, SHOWN: value.shown} if isinstance(value, Sealed) else value
 
 
 class Sealing:
@@ -107,7 +140,8 @@ class Sealing:
     def _seal(self, secret: Kept) -> Kept:
         if isinstance(secret, Sealed):
             return secret
-        return Sealed(self._fernet.encrypt(secret.get_secret_value().encode()).decode("ascii"))
+        shown = secret.shown if isinstance(secret, SecretUrl) else ""
+        return Sealed(self._fernet.encrypt(secret.get_secret_value().encode()).decode("ascii"), shown)
 
     def _open(self, secret: Kept) -> Kept:
         if not isinstance(secret, Sealed):
@@ -123,15 +157,15 @@ class Sealing:
 
 def cover(options: M) -> M:
     """`options` with a mask in place of every secret."""
-    covered: M = _changed(options, lambda _secret: SecretStr(MASK))
+    covered: M = _changed(options, lambda secret: SecretStr(getattr(secret, "shown", "") or MASK))
     return covered
 
 
-def plain(secret: Kept | None) -> str:
+def plain(secret: str | Kept | None) -> str:
     """The text of a revealed (or covered) secret, "" for none. AssertionError for a sealed one: that is not for rendering."""
     if isinstance(secret, Sealed):
         raise AssertionError("a sealed secret is rendered")
-    return "" if secret is None else secret.get_secret_value()
+    return secret.get_secret_value() if isinstance(secret, SecretStr) else secret or ""
 
 
 def refuse_sealed(options: BaseModel, field: str) -> None:
@@ -148,7 +182,7 @@ def has_plain(options: BaseModel) -> bool:
 
 def is_sealed(value: Any) -> bool:
     """Whether a stored JSON value is a sealed secret."""
-    return isinstance(value, Mapping) and set(value) == {SEALED}
+    return isinstance(value, Mapping) and set(value) == {SEALED, SHOWN}
 
 
 def _changed(value: Any, change: Callable[[Kept], Kept]) -> Any:

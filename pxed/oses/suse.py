@@ -110,7 +110,7 @@ _REPORTS = ("messages", "warnings", "errors", "yesno_messages")
 
 def _arguments(tree: str, options: SuseOptions, urls: Urls) -> list[str]:
     """linuxrc's words. InvalidRequest: a proxy with a password, which everybody could read there."""
-    proxied = options.proxy if options.proxy and not tree.startswith(urls.base + "/") else None
+    proxied = options.proxy_url if options.proxy_url and not tree.startswith(urls.base + "/") else None
     if proxied and urlsplit(proxied).password is not None:
         raise InvalidRequest(
             "options.proxy: SUSE's installer takes its proxy from the kernel's command line, where a password is no secret",
@@ -158,14 +158,14 @@ def _system(release: Release, options: SuseOptions) -> dict[str, Any]:
         )
     chrony = release.data["chrony"]
     kept = " ".join([*console_arguments(options), *options.targetKernelArgs.split()])
-    proxy = {"enabled": True, "http_proxy": options.proxy, "https_proxy": options.proxy, "no_proxy": "localhost,127.0.0.1"}
+    proxy = {"enabled": True, "http_proxy": options.proxy_url, "https_proxy": options.proxy_url, "no_proxy": "localhost,127.0.0.1"}
     return {
         "language": {"language": options.locale.split(".")[0]},
         "keyboard": {"keymap": KEYBOARDS[options.keyboard]},
         "timezone": {"hwclock": "UTC", "timezone": options.timezone},
         **({"ntp-client": ntp(options.ntpServers, chrony=chrony)} if options.ntpServers else {}),
         **({"bootloader": {"global": {"append": kept}}} if kept else {}),
-        **({"proxy": proxy} if options.proxy else {}),
+        **({"proxy": proxy} if options.proxy_url else {}),
         **({"firewall": _firewall(release, on=options.firewall)} if options.firewall is not None else {}),
     }
 
@@ -258,6 +258,7 @@ def _family(name: str, title: str, options: type[SuseOptions], *releases: Releas
             "firstboot.sh": "linux/firstboot.sh.j2",
             "firstboot.service": "linux/firstboot.service.j2",
         },
+        plain_secrets=frozenset({"autoinst.xml"}),
         context=of,
         aliases={f"{release.name}.{minor}": release.name for release in releases for minor in range(8)},
         others=(agama(name, title, options),),

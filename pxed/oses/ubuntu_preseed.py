@@ -114,6 +114,7 @@ BIONIC = Family(
     recipe_off=Recipe("ubuntu-preseed-off", 1, install_and_stop, MILESTONES[:2]),
     profile="boot/linux.ipxe.j2",
     files={**FILES, "late.sh": "ubuntu/preseed-late.sh.j2"},
+    plain_secrets=frozenset({"preseed.cfg"}),
     context=context,
     progress=progress,
     aliases={"bionic": "18.04"},

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pxed.oses.family import Resources
+from pxed.oses.catalog import Catalog, Prepared, Resources, Urls
 from tests.oses import samples
+from tests.oses.samples import FakeNode, install_of
 
+KEPT = ("productkey", "activationKey")
 CASES = ("minimal", "full", "hostile")
 
 
@@ -41,16 +44,31 @@ def media(name: str) -> Mapping[str, Any]:
 RESOURCES = Resources(media=media)
 
 
+def delivered(catalog: Catalog, prepared: Prepared, node: FakeNode, urls: Urls) -> dict[str, str]:
+    """Every file as the node is given it: those that may hold kept secrets with them, which a preview masks."""
+    install = install_of(prepared)
+    opened = {name: catalog.file(install, node, urls, name).body.decode() for name in catalog.plain_secrets(install)}
+    return {**catalog.preview(prepared, node, urls), **opened}
+
+
 def secrets_of(options: Any) -> list[str]:
-    """Every plain password in a request."""
+    """Every plain password in a request, also of its URLs, and what else is kept sealed."""
     return list(_secrets(options))
+
+
+def passwords_of(options: Mapping[str, Any]) -> list[str]:
+    """The plain passwords of accounts in a request: what is hashed wherever it can be."""
+    users = options.get("users", [])
+    return [each["password"] for each in users if "password" in each] + [options[name] for name in ("rootPassword",) if name in options]
 
 
 def _secrets(value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            if isinstance(inner, str) and (name.lower().endswith("password") or name == "productkey"):
+            if isinstance(inner, str) and (name.lower().endswith("password") or name in KEPT):
                 yield inner
+            elif isinstance(inner, str) and (found := re.search(r"://[^/@]*:([^/@]+)@", inner)):
+                yield found[1]
             else:
                 yield from _secrets(inner)
     elif isinstance(value, list):

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pxed.errors import InvalidRequest, NotFound
 from pxed.oses.catalog import Catalog, Release
 from tests.oses.agama_model import Drive, NewPartition, Profile, Volume
-from tests.oses.families import CASES, sample
+from tests.oses.families import CASES, delivered, sample
 from tests.oses.samples import HOSTILE, KEY, SECRET, TOKEN, URLS, FakeNode, install_of, verifies
 from tests.oses.sandbox import FAKES, Sandbox
 
@@ -38,7 +38,7 @@ HOOKS = ("prepare.sh", "say.sh", "post.sh", "watch.sh")
 
 @functools.cache
 def _files(family: str, options: str, arch: int) -> dict[str, str]:
-    return CATALOG.preview(CATALOG.prepare(family, "16", json.loads(options)), FakeNode(arch=arch), URLS)
+    return delivered(CATALOG, CATALOG.prepare(family, "16", json.loads(options)), FakeNode(arch=arch), URLS)
 
 
 def files(family: str, *, arch: int = 0, **options: Any) -> dict[str, str]:

@@ -13,6 +13,7 @@ import pytest
 from pxed.errors import InvalidRequest
 from pxed.oses.catalog import Catalog
 from pxed.oses.debian import DEBIAN, RELEASES
+from tests.oses.families import delivered
 from tests.oses.samples import FULL, MINIMAL, SECRET, URLS, FakeNode, hostile, verifies
 
 CATALOG = Catalog()
@@ -23,7 +24,7 @@ LVM = {
 }
 CASES: dict[str, dict[str, Any]] = {"minimal": MINIMAL, "full": FULL, "hostile": hostile(), "lvm": LVM}
 RENDERED = {
-    (release, case): CATALOG.preview(CATALOG.prepare("debian", release, options), FakeNode(name="rack 1 ü"), URLS)
+    (release, case): delivered(CATALOG, CATALOG.prepare("debian", release, options), FakeNode(name="rack 1 ü"), URLS)
     for release in RELEASES
     for case, options in CASES.items()
 }
@@ -83,7 +84,7 @@ def test_kernel_and_initrd_are_the_releases_own_netboot_images(release: str, cas
 
 def kernel_line(options: dict[str, Any]) -> tuple[list[str], list[str]]:
     """The words before and behind ``---``."""
-    script = CATALOG.preview(CATALOG.prepare("debian", "12", options), FakeNode(), URLS)["boot.ipxe"]
+    script = delivered(CATALOG, CATALOG.prepare("debian", "12", options), FakeNode(), URLS)["boot.ipxe"]
     (line,) = [line for line in script.splitlines() if line.startswith("kernel ")]
     words = line.removesuffix(" || goto again").split()[4:]
     return words[: words.index("---")], words[words.index("---") + 1 :]
@@ -138,7 +139,7 @@ def test_packages_come_from_pxed_unless_a_repository_is_named() -> None:
 
 def test_an_https_repository_is_asked_by_its_own_questions() -> None:
     prepared = CATALOG.prepare("debian", "12", {"repo": "https://deb.example.com/debian/"})
-    found = answers(CATALOG.preview(prepared, None, URLS)["preseed.cfg"])
+    found = answers(delivered(CATALOG, prepared, FakeNode(), URLS)["preseed.cfg"])
     assert found["mirror/protocol"] == "https"
     assert (found["mirror/https/hostname"], found["mirror/https/directory"]) == ("deb.example.com", "/debian")
 
@@ -153,7 +154,7 @@ def test_what_other_options_need_is_installed_too() -> None:
 def test_until_the_disk_is_chosen_on_the_node_it_is_one_that_does_not_exist(disk: Any) -> None:
     """partman-auto takes the only disk of a machine if it has no answer, and the one that is answered although disk.sh refused it."""
     prepared = CATALOG.prepare("debian", "12", {"installDisk": disk})
-    found = answers(CATALOG.preview(prepared, None, URLS)["preseed.cfg"])
+    found = answers(delivered(CATALOG, prepared, FakeNode(), URLS)["preseed.cfg"])
     assert found["partman-auto/disk"] == "/dev/pxed-disk"
     assert "grub-installer/bootdev" not in found
 
@@ -186,7 +187,7 @@ def test_nothing_is_left_for_the_installer_to_ask(release: str, case: str) -> No
 
 def test_the_operators_own_answers_come_last_and_win() -> None:
     lines = ["d-i mirror/suite string sid", "base-installer base-installer/kernel/image string linux-image-cloud-amd64"]
-    text = CATALOG.preview(CATALOG.prepare("debian", "12", {"preseedExtra": lines}), None, URLS)["preseed.cfg"]
+    text = delivered(CATALOG, CATALOG.prepare("debian", "12", {"preseedExtra": lines}), FakeNode(), URLS)["preseed.cfg"]
     assert text.rstrip().endswith("\n".join(lines))
     assert answers(text)["mirror/suite"] == "sid"
 
@@ -225,6 +226,6 @@ def test_debian_11_is_asked_for_nothing_that_came_later_and_its_suites_are_the_i
         assert (answers(text)["mirror/suite"], answers(text)["mirror/udeb/suite"]) == ("bullseye", "bullseye")
         assert "non-free-firmware" not in text
         assert "/updates" not in "".join(RENDERED["11", case].values())
-    archived = CATALOG.preview(CATALOG.prepare("debian", "11", {"repo": "http://archive.debian.org/debian"}), None, URLS)
+    archived = delivered(CATALOG, CATALOG.prepare("debian", "11", {"repo": "http://archive.debian.org/debian"}), FakeNode(), URLS)
     assert "http://archive.debian.org/debian/dists/bullseye/main/installer-amd64/current/images/netboot/" in archived["boot.ipxe"]
     assert answers(archived["preseed.cfg"])["apt-setup/services-select"] == ""

@@ -16,10 +16,10 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from pxed.oses.catalog import Catalog
+from pxed.oses.catalog import Catalog, Prepared
 from pxed.oses.features import UNIFIED
-from tests.oses.families import CASES, RESOURCES, sample, secrets_of
-from tests.oses.samples import TOKEN, URLS, FakeNode
+from tests.oses.families import CASES, RESOURCES, delivered, passwords_of, sample, secrets_of
+from tests.oses.samples import TOKEN, URLS, FakeNode, install_of
 
 CATALOG = Catalog(resources=RESOURCES)
 EVERY = [
@@ -33,9 +33,13 @@ FAMILIES = list(CATALOG.families)
 
 
 @cache
+def prepared(family: str, release: str, case: str) -> Prepared:
+    return CATALOG.prepare(family, release, sample(family, case, release))
+
+
+@cache
 def rendered(family: str, release: str, case: str) -> dict[str, str]:
-    prepared = CATALOG.prepare(family, release, sample(family, case, release))
-    return CATALOG.preview(prepared, FakeNode(name="rack 1 ü"), URLS)
+    return CATALOG.preview(prepared(family, release, case), FakeNode(name="rack 1 ü"), URLS)
 
 
 def readable(name: str, text: str) -> None:
@@ -63,11 +67,15 @@ def test_every_file_can_be_read_in_its_own_format(family: str, release: str, cas
 
 
 @pytest.mark.parametrize(("family", "release", "case"), EVERY)
-def test_no_file_holds_a_plain_password_unless_its_installer_has_no_other_way(family: str, release: str, case: str) -> None:
-    plain = CATALOG.families[family].installer(release).plain_secrets
-    for name, text in rendered(family, release, case).items():
-        if name not in plain:
-            assert not [secret for secret in secrets_of(sample(family, case, release)) if secret in text], name
+def test_only_files_that_may_hold_secrets_do_and_a_preview_none(family: str, release: str, case: str) -> None:
+    options, order, shown = sample(family, case, release), prepared(family, release, case), rendered(family, release, case)
+    secrets = secrets_of(options)
+    assert not [name for name, text in shown.items() for secret in secrets if secret in text]
+    assert not [secret for secret in secrets if secret in json.dumps(order.options, ensure_ascii=False)]
+    given = delivered(CATALOG, order, FakeNode(name="rack 1 ü"), URLS)
+    assert {name for name, text in given.items() if text != shown[name]} <= CATALOG.plain_secrets(install_of(order))
+    hashed = [] if family == "windows" else passwords_of(options)
+    assert not [name for name, text in given.items() for secret in hashed if secret in text]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -97,9 +105,9 @@ def test_the_schema_and_the_list_are_json_and_the_default_release_can_be_prepare
     assert shown["recipe"]
     assert shown["boots"] >= 2
     assert shown["milestones"]
-    prepared = CATALOG.prepare(family, None, sample(family, "minimal"))
-    assert prepared.release == shown["releases"][0]["name"]
-    assert CATALOG.needs(prepared) == shown["releases"][0]["repository"]
+    order = CATALOG.prepare(family, None, sample(family, "minimal"))
+    assert order.release == shown["releases"][0]["name"]
+    assert CATALOG.needs(order) == shown["releases"][0]["repository"]
 
 
 def test_secrets_are_gone_from_what_is_stored() -> None:

@@ -16,7 +16,7 @@ import pytest
 from pxed.errors import InvalidRequest
 from pxed.oses.catalog import Catalog
 from pxed.oses.redhat import FAMILIES
-from tests.oses.families import CASES, sample
+from tests.oses.families import CASES, delivered, sample
 from tests.oses.samples import HOSTILE, KEY, SECRET, TOKEN, URLS, FakeInstall, FakeNode, verifies
 from tests.oses.sandbox import FAKES, Sandbox
 
@@ -37,7 +37,7 @@ RELEASES = [("centos", "6"), ("rhel", "7"), ("oracle", "8"), ("rocky", "9"), ("a
 
 @functools.cache
 def _files(family: str, release: str, options: str) -> dict[str, str]:
-    return CATALOG.preview(CATALOG.prepare(family, release, json.loads(options)), FakeNode(), URLS)
+    return delivered(CATALOG, CATALOG.prepare(family, release, json.loads(options)), FakeNode(), URLS)
 
 
 def files(family: str, release: str, **options: Any) -> dict[str, str]:
@@ -221,16 +221,63 @@ def test_what_cannot_be_is_refused_by_name(family: str, release: str, options: d
     assert caught.value.field == field
 
 
-def test_rhel_registers_by_kickstart_or_in_the_new_system_and_never_shows_its_key(tmp_path: Path) -> None:
-    asked: dict[str, Any] = {"registration": {"org": "4711", "activationKey": "web servers", "insights": True}}
-    found = parsed("rhel", "9", files("rhel", "9", **asked)["ks.cfg"], "").rhsm
+REGISTRATION: dict[str, Any] = {"registration": {"org": "4711", "activationKey": "web servers", "insights": True}}
+MANAGER = """#!/usr/bin/python
+import json, os, subprocess, sys
+processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+print(json.dumps({"argv": sys.argv[1:], "seen": "web servers" in processes}), file=open(os.environ["PXED_ROOT"] + "/manager", "w"))
+"""
+
+
+def test_rhel_registers_by_kickstart_from_8_on() -> None:
+    found = parsed("rhel", "9", files("rhel", "9", **REGISTRATION)["ks.cfg"], "").rhsm
     assert (found.organization, found.activation_keys, found.connect_to_insights) == ("4711", ["web servers"], True)
-    assert "rhsm" not in files("rhel", "7", **asked)["ks.cfg"]
-    box = post(tmp_path, "rhel", "7", **asked)
-    assert ("subscription-manager", "register", "--org=4711", "--activationkey=web servers") in [
-        call.arguments[1:] for call in box.calls("chroot")
-    ]
-    assert "web servers" not in json.dumps(CATALOG.visible(CATALOG.prepare("rhel", "9", asked).options))
+    assert "rhsm" not in files("rhel", "7", **REGISTRATION)["ks.cfg"]
+
+
+@pytest.mark.parametrize("release", ["6", "7"])
+def test_before_8_subscription_manager_gets_the_key_and_no_process_list_shows_it(tmp_path: Path, release: str) -> None:
+    box = machine(tmp_path)
+    where = "/usr/sbin/subscription-manager"
+    (box.root / "target/usr/sbin").mkdir(parents=True)
+    (box.root / f"target{where}").write_text(MANAGER)
+    inside = f"""[ "$1" = python ] && exec python3 -c "$(printf %s "$3" | sed "s#{where}#$PXED_ROOT/target{where}#")" "$4"\n"""
+    box.fake("chroot", "shift\n" + inside + FAKES["in-target"])
+    written = files("rhel", release, **REGISTRATION)
+    box.serve(written)
+    ended = box.run(written["post.sh"])
+    assert (ended.returncode, ended.stderr) == (0, "")
+    seen = json.loads((box.root / "manager").read_text())
+    assert seen == {"argv": ["register", "--org=4711", "--activationkey=web servers"], "seen": False}
+    assert not [call for name in ("chroot", "python", "printf") for call in box.calls(name) if "web servers" in " ".join(call.arguments)]
+    assert box.told()[-1][:2] == ("installed", "ok")
+
+
+def test_an_activation_key_is_never_stored_or_shown_as_it_is() -> None:
+    prepared = CATALOG.prepare("rhel", "9", REGISTRATION)
+    assert "web servers" not in json.dumps([prepared.options, CATALOG.visible(prepared.options)])
+    assert "web servers" not in "".join(CATALOG.preview(prepared, FakeNode(), URLS).values())
+
+
+def test_logins_in_urls_are_sealed_used_and_shown_masked() -> None:
+    asked: dict[str, Any] = {
+        "proxy": "http://me:pr0xysecret@10.0.2.3:3128",
+        "extraRepos": [{"name": "a", "url": "https://me:reposecret@h/x"}, {"name": "b", "url": "https://h/y"}],
+        "repo": "http://mirror.example.com/rocky",
+        "updates": "all",
+    }
+    prepared = CATALOG.prepare("rocky", "9", asked)
+    assert "secret" not in json.dumps(prepared.options)
+    shown = CATALOG.visible(prepared.options)
+    assert shown["proxy"] == "http://***@10.0.2.3:3128"
+    assert [each["url"] for each in shown["extraRepos"]] == ["https://***@h/x", "https://h/y"]
+    written = delivered(CATALOG, prepared, FakeNode(), URLS)
+    assert "--proxy=http://me:pr0xysecret@10.0.2.3:3128" in written["ks.cfg"]
+    assert "--baseurl=https://me:reposecret@h/x" in written["ks.cfg"]
+    assert "http://me:pr0xysecret@10.0.2.3:3128" in written["post.sh"]
+    masked = CATALOG.preview(prepared, FakeNode(), URLS)
+    assert "--proxy=http://***@10.0.2.3:3128" in masked["ks.cfg"].replace("'", "")
+    assert "secret" not in "".join(masked.values())
 
 
 def test_minor_releases_are_other_names_of_the_major_one() -> None:

@@ -18,7 +18,7 @@ from pxed.errors import InvalidRequest
 from pxed.oses.catalog import Catalog, Urls
 from pxed.oses.suse import FAMILIES, KEYBOARDS
 from tests.oses.autoyast_elements import ELEMENTS, wrong
-from tests.oses.families import CASES, sample
+from tests.oses.families import CASES, delivered, sample
 from tests.oses.samples import HOSTILE, KEY, SECRET, TOKEN, URLS, FakeNode, verifies
 from tests.oses.sandbox import FAKES, Sandbox
 
@@ -41,7 +41,7 @@ _SPACE = "{http://www.suse.com/1.0/yast2ns}"
 
 @functools.cache
 def _files(family: str, release: str, options: str, arch: int) -> dict[str, str]:
-    return CATALOG.preview(CATALOG.prepare(family, release, json.loads(options)), FakeNode(arch=arch), URLS)
+    return delivered(CATALOG, CATALOG.prepare(family, release, json.loads(options)), FakeNode(arch=arch), URLS)
 
 
 def files(family: str, release: str, *, arch: int = 0, **options: Any) -> dict[str, str]:

@@ -20,7 +20,7 @@ from pxed.oses.disk import PLACEHOLDER
 from pxed.oses.ubuntu import RELEASES
 from pxed.oses.ubuntu_progress import webhook
 from tests.oses.debs import unpacked
-from tests.oses.families import CASES, sample
+from tests.oses.families import CASES, delivered, sample
 from tests.oses.samples import SECRET, URLS, FakeNode, verifies
 from tests.oses.sandbox import Sandbox
 
@@ -37,7 +37,7 @@ KNOWN = {
 
 @functools.cache
 def _rendered(release: str, options: str) -> dict[str, str]:
-    return CATALOG.preview(CATALOG.prepare("ubuntu", release, json.loads(options)), FakeNode(name="rack 1 ü"), URLS)
+    return delivered(CATALOG, CATALOG.prepare("ubuntu", release, json.loads(options)), FakeNode(name="rack 1 ü"), URLS)
 
 
 def rendered(release: str = "24.04", **options: Any) -> dict[str, str]:

@@ -40,7 +40,7 @@ _ANCILLARY = socket.CMSG_SPACE(_PKTINFO.size)
 _RECEIVE_BUFFER = 4 << 20
 _LONGEST_DATAGRAM = 2048
 _PER_WAKEUP = 32
-_BUDGET = 0.002
+_BUDGET = 0.001
 """Datagrams and seconds per turn of the reactor: a flood on port 67 must leave TFTP and HTTP their share."""
 
 log = Logger()
@@ -77,7 +77,7 @@ class Door:
         return int(self._socket.getsockname()[1])
 
     def doRead(self) -> None:
-        """Hand on up to 32 waiting datagrams, or as many as 2 ms allow; one that raises is logged and does not stop the others."""
+        """Hand on up to 32 waiting datagrams, or as many as 1 ms allows; one that raises is logged and does not stop the others."""
         recvmsg, receive, seconds = self._socket.recvmsg, self._receive, self.seconds
         stop = seconds() + _BUDGET
         for _ in range(_PER_WAKEUP):

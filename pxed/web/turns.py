@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
-SLICE = 0.004
+SLICE = 0.003
 """Seconds of one turn of the reactor; one chunk or request more may have begun before."""
 
 log = Logger()

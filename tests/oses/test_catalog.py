@@ -9,7 +9,7 @@ import pytest
 
 from pxed.errors import InvalidRequest, NotFound
 from pxed.oses.catalog import LOCALBOOT, Catalog, Release, Urls
-from tests.oses.families import sample
+from tests.oses.families import delivered, sample
 from tests.oses.samples import FULL, MINIMAL, SECRET, TOKEN, URLS, FakeInstall, FakeNode, hostile, install_of
 
 CATALOG = Catalog()
@@ -40,7 +40,7 @@ def test_a_prepared_install_is_json_and_holds_no_secret_in_plain_text() -> None:
 def test_no_file_of_an_install_holds_a_plain_password(options: dict[str, object]) -> None:
     prepared = CATALOG.prepare("debian", "12", options)
     secrets = {SECRET, str(options.get("rootPassword", SECRET)), "'; :(){ :|:& };: #"}
-    for name, text in CATALOG.preview(prepared, FakeNode(), URLS).items():
+    for name, text in delivered(CATALOG, prepared, FakeNode(), URLS).items():
         assert not [secret for secret in secrets if secret in text], name
 
 

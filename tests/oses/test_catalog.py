@@ -40,14 +40,14 @@ def test_a_prepared_install_is_json_and_holds_no_secret_in_plain_text() -> None:
 def test_no_file_of_an_install_holds_a_plain_password(options: dict[str, object]) -> None:
     prepared = CATALOG.prepare("debian", "12", options)
     secrets = {SECRET, str(options.get("rootPassword", SECRET)), "'; :(){ :|:& };: #"}
-    for name, text in delivered(CATALOG, prepared, FakeNode(), URLS).items():
+    for name, text in CATALOG.preview(prepared, FakeNode(), URLS).items():
         assert not [secret for secret in secrets if secret in text], name
 
 
 def test_what_was_prepared_is_what_the_node_gets() -> None:
     prepared = CATALOG.prepare("debian", "12", FULL)
     install, node = install_of(prepared), FakeNode()
-    preview = CATALOG.preview(prepared, node, URLS)
+    preview = delivered(CATALOG, prepared, node, URLS)
     assert CATALOG.profile(install, node, URLS) == preview["boot.ipxe"]
     for name in CATALOG.families["debian"].files:
         rendered = CATALOG.file(install, node, URLS, name)

@@ -96,7 +96,7 @@ def test_a_family_without_a_kernel_is_refused_in_words() -> None:
     catalog = Catalog([replace(DEBIAN, context=without)])
     install = FakeInstall("debian", "12", catalog.families["debian"].options().stored())
     text = checked(catalog.grub(install, FakeNode(), URLS, MAC))
-    assert "GRUB cannot start the installer of Debian, iPXE can" in text
+    assert "GRUB cannot start the installer of Debian 12 (bookworm), iPXE can" in text
     assert "/notify/started?status=fail" in text
 
 

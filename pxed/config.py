@@ -80,11 +80,16 @@ class RepositorySettings(_Section):
 
 
 class Settings(_Section):
-    """All that one appliance is told. `interfaces` empty = every interface that has an IPv4 address."""
+    """All that one appliance is told. `interfaces` empty = every interface that has an IPv4 address.
+
+    `os_dir`: the operator's own releases and families (docs/os/own.md). Without it: ``oses`` beside the configuration file if that is
+    there, else below the state directory.
+    """
 
     interfaces: tuple[str, ...] = ()
     address: IPv4Address | None = None
     state_dir: Path = DEFAULT_STATE_DIR
+    os_dir: Path | None = None
     tftproot: Path | None = None
     database: str | None = None
     ports: Ports = Ports()
@@ -105,6 +110,11 @@ class Settings(_Section):
     def boot_root(self) -> Path:
         """The directory of boot programs: `tftproot`, else ``tftproot`` below the state directory."""
         return self.tftproot or self.state_dir / "tftproot"
+
+    @property
+    def own_oses(self) -> Path:
+        """The directory of the operator's own releases and families; it need not exist unless `os_dir` names it."""
+        return self.os_dir or self.state_dir / "oses"
 
     @property
     def database_url(self) -> str:
@@ -150,6 +160,8 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
             raise ConfigError(f"is not valid TOML: {e}", file=str(path)) from e
     merged = _lay_over(tree, overrides or {})
+    if path is not None and merged.get("os_dir") is None and (path.parent / "oses").is_dir():
+        merged["os_dir"] = path.parent / "oses"
     try:
         return Settings.model_validate(merged)
     except ValidationError as e:

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,7 +33,9 @@ from pxed.node.guard import Guard
 from pxed.node.inventory import Inventory
 from pxed.node.model import Node
 from pxed.node.timeline import Timeline
-from pxed.oses.catalog import Catalog, Resources, Urls
+from pxed.oses.catalog import FAMILIES, Catalog, Resources, Urls
+from pxed.oses.family import Family
+from pxed.oses.own import with_own
 from pxed.oses.scripts import BootScripts
 from pxed.oses.sealing import Sealing
 from pxed.probe import PortProbe, Whereabouts
@@ -106,7 +108,8 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         try:
-            self["settings"] = self.settings()
+            self["settings"] = settings = self.settings()
+            self["families"] = with_own(settings.own_oses, must_exist=settings.os_dir is not None).families
         except PxedError as e:
             raise usage.UsageError(str(e)) from e
 
@@ -115,7 +118,13 @@ class Appliance(service.MultiService):
     """All of pxed as one service. Nothing is read from a port before `_begin` has opened the store and resumed the installs."""
 
     def __init__(
-        self, settings: Settings, reactor: Any, *, now: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
+        self,
+        settings: Settings,
+        reactor: Any,
+        *,
+        families: Sequence[Family] = FAMILIES,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -126,7 +135,8 @@ class Appliance(service.MultiService):
         self.timeline = Timeline(now=now, store=self.store)
         self.inventory = Inventory(now=now, store=self.store, timeline=self.timeline)
         self.repositories: Registry | None = None
-        self.catalog = Catalog(resources=Resources(media=self._media, holds=lambda path: path in self._programs.files))
+        resources = Resources(media=self._media, holds=lambda path: path in self._programs.files)
+        self.catalog = Catalog(families, resources=resources)
         self.engine = Engine(
             store=self.store,
             inventory=self.inventory,
@@ -135,6 +145,7 @@ class Appliance(service.MultiService):
             clock=reactor,
             now=now,
             probe=PortProbe(reactor, self._whereabouts),
+            lost=self.catalog.lost,
         )
         self.lateness = Lateness(reactor, monotonic)
         self.collector = Collector(reactor, lambda: self.tftp.active > 0)
@@ -393,5 +404,5 @@ def makeService(options: Options) -> service.IService:
     """What twistd calls: opens, binds and waits for nothing."""
     from twisted.internet import reactor
 
-    appliance: service.IService = Appliance(options["settings"], reactor)
+    appliance: service.IService = Appliance(options["settings"], reactor, families=options["families"])
     return appliance

@@ -166,6 +166,7 @@ class MemoryAppliance:
         clock: Clock | None = None,
         most_notifications: int = 1000,
         ports: Ports | None = None,
+        lost: Callable[[Install], str] = lambda _install: "",
     ) -> None:
         self.recipes = recipes
         self.ports = ports or Ports()
@@ -183,6 +184,7 @@ class MemoryAppliance:
             now=now,
             most_notifications=most_notifications,
             probe=self.ports.look,
+            lost=lost,
         )
         result_of(self.timeline.load())
         result_of(self.inventory.load())
@@ -193,12 +195,20 @@ class MemoryAppliance:
         node = self.inventory.seen(mac)
         return await self.engine.create(node.id, family=recipe, release="1", recipe=recipe, options=options)
 
-    def restart(self, *, recipes: RecipeBook | None = None, down: float = 0.0, cleanly: bool = False) -> MemoryAppliance:
+    def restart(
+        self,
+        *,
+        recipes: RecipeBook | None = None,
+        down: float = 0.0,
+        cleanly: bool = False,
+        lost: Callable[[Install], str] = lambda _install: "",
+    ) -> MemoryAppliance:
         """What is there after a kill -9 (or after `stop`, if `cleanly`) and a new start `down` seconds later."""
         if cleanly:
             result_of(self.engine.stop())
         store = self.store.again()
-        return MemoryAppliance(recipes or self.recipes, store=store, clock=_clock_at(self.clock.seconds() + down), ports=self.ports)
+        clock = _clock_at(self.clock.seconds() + down)
+        return MemoryAppliance(recipes or self.recipes, store=store, clock=clock, ports=self.ports, lost=lost)
 
 
 def _clock_at(seconds: float) -> Clock:

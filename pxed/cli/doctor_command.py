@@ -83,6 +83,7 @@ def look(settings: Settings, root: Path) -> list[Finding]:
         *firewall.findings(firewall.read_host(), names, wanted),
         *preflight.boot_programs(root, scan(root)),
         *preflight.state_directory(settings.state_dir),
+        *preflight.own_oses(settings),
         *diagnosis.secrets(settings.state_dir, settings.token_file),
         *diagnosis.entropy(),
     ]

@@ -22,7 +22,7 @@ _COMMANDS = {
     "bootloaders": ("bootloader_command:bootloaders", "Get iPXE from this host's packages; list boot programs."),
     "node": ("node_commands:node", "Machines: list, show, add, name, program, localboot, dhcp, release, remove."),
     "repo": ("repo_commands:repo", "Repositories of installer files: list, show, add, remove, recognise."),
-    "os": ("os_commands:os_group", "Operating systems: list them, and their options."),
+    "os": ("os_commands:os_group", "Operating systems: list them and their options, check your own."),
     "install": ("install_commands:install", "Install an OS onto a machine; list, show, cancel, retry, restart."),
     "watch": ("watch_command:watch", "Follow installs as they happen."),
     "events": ("event_command:events", "A machine's timeline: packets, files, installer lines."),

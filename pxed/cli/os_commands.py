@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ import click
 from pxed.cli.client import Client
 from pxed.cli.invocation import Invocation, json_option
 from pxed.cli.output import clean, print_json, print_table
+from pxed.config import load
 
 _MAX_DEPTH = 6
 
@@ -40,9 +42,21 @@ def list_(invocation: Invocation, as_json: bool) -> None:
         return
     rows = [[each.get("name"), each.get("title"), ", ".join(_releases(each))] for each in found["oses"]]
     print_table(["OS", "TITLE", "RELEASES"], rows, empty="This appliance can install nothing.")
+    for origin, names in _origins(found["oses"]).items():
+        click.echo(f"\nYours, from {clean(origin)}: {', '.join(names)}")
     for family in found["oses"]:
         for text, names in _needs(family).items():
             click.echo(f"\n{clean(family.get('title'))} {', '.join(names)} needs {text}.")
+
+
+def _origins(families: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Files of the operator's > "os release" that come from there."""
+    found: dict[str, list[str]] = {}
+    for family in families:
+        for each in family.get("releases") or []:
+            if isinstance(each, Mapping) and each.get("origin", "pxed") != "pxed":
+                found.setdefault(str(each["origin"]), []).append(f"{clean(family.get('name'))} {clean(each.get('name'))}")
+    return found
 
 
 def _needs(family: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -57,6 +71,50 @@ def _needs(family: Mapping[str, Any]) -> dict[str, list[str]]:
 def _releases(family: Mapping[str, Any]) -> list[str]:
     releases = family.get("releases") or []
     return [clean(each.get("name") if isinstance(each, Mapping) else each) for each in releases]
+
+
+@os_group.command()
+@click.argument("directory", type=click.Path(path_type=Path), metavar="[DIRECTORY]", required=False)
+@click.option("--config", "-c", type=click.Path(path_type=Path), metavar="FILE", help="The appliance's configuration file.")
+@json_option
+@click.pass_obj
+def check(invocation: Invocation, directory: Path | None, config: Path | None, *, as_json: bool) -> None:
+    """Read your own releases and families as the appliance does at its start, and render every file of theirs. Asks no appliance.
+
+    DIRECTORY: where the files are; default: `oses` beside the configuration file, or in the state directory. The first thing wrong is
+    named with its file and field (exit status 2). docs/os/own.md says what the files hold.
+
+    \b
+    Examples:
+      pxed os check /etc/pxed/oses
+      pxed os check --config /etc/pxed/pxed.toml --json
+    """
+    from pxed.oses.own import with_own
+
+    settings = load(config, {} if config is not None else {"state_dir": invocation.state_dir})
+    own = with_own(directory or settings.own_oses, must_exist=directory is not None or settings.os_dir is not None)
+    found = [
+        {
+            "os": family.name,
+            "release": release.name,
+            "title": release.title,
+            "repository": family.repository(release),
+            "recipe": family.recipe.name,
+            "origin": release.origin,
+            "untried": own.untried.get((family.name, release.name), ""),
+        }
+        for family, release in own.added()
+    ]
+    if as_json:
+        print_json({"directory": str(directory or settings.own_oses), "releases": found})
+        return
+    rows = [[each["os"], each["release"], each["title"], each["repository"], each["recipe"], Path(each["origin"]).name] for each in found]
+    print_table(
+        ["OS", "RELEASE", "TITLE", "REPOSITORY", "RECIPE", "FILE"], rows, empty=f"There is nothing in {directory or settings.own_oses}."
+    )
+    for each in found:
+        if each["untried"]:
+            click.echo(f"\n{clean(each['title'])} could not be rendered yet: {clean(each['untried'])}")
 
 
 @os_group.command()

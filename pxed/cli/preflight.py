@@ -15,6 +15,8 @@ from pxed.cli import host
 from pxed.cli.findings import Finding
 from pxed.cli.host import Holder, Interface, Protocol
 from pxed.config import Settings
+from pxed.errors import ConfigError
+from pxed.oses.own import with_own
 from pxed.repo.bootprograms import BootPrograms
 
 Ports = Sequence[tuple[str, Protocol, int]]
@@ -154,6 +156,16 @@ def state_directory(path: Path, *, free: Callable[[Path], int] = free_bytes) -> 
             Finding("state", "warn", f"The state directory {path} has little room for cached packages: {room}", "Make room (2 GiB or more)")
         ]
     return [Finding("state", "ok", f"The state directory {path} can be written, {room}")]
+
+
+def own_oses(settings: Settings) -> list[Finding]:
+    """Whether the operator's own releases and families can be read; nothing if there are none."""
+    try:
+        own = with_own(settings.own_oses, must_exist=settings.os_dir is not None)
+    except ConfigError as wrong:
+        return [Finding("own systems", "fail", str(wrong), f"Mend the file, then: pxed os check {settings.own_oses}")]
+    names = [f"{family.name} {release.name}" for family, release in own.added()]
+    return [Finding("own systems", "ok", f"{len(names)} releases of your own: {', '.join(names[:20])}")] if names else []
 
 
 def boot_programs(root: Path, programs: BootPrograms) -> list[Finding]:

@@ -15,6 +15,7 @@ from pxed.cli.invocation import Invocation
 from pxed.cli.output import clean
 from pxed.config import Settings, load, prepare_state
 from pxed.errors import ConfigError, HostProblem
+from pxed.oses.own import with_own
 from pxed.repo.bootprograms import link_host_programs, scan
 
 _PORTS = ("http", "dhcp", "pxe", "tftp", "syslog")
@@ -55,6 +56,7 @@ def up(ctx: click.Context, /, link: bool, check: bool, **given: Any) -> None:
     if given["state_dir"] is None and (given["config"] is None or _is_given(ctx.parent, "state_dir")):
         given["state_dir"] = str(invocation.state_dir)
     settings = load(Path(given["config"]) if given["config"] else None, overrides(given))
+    with_own(settings.own_oses, must_exist=settings.os_dir is not None)
     problems = look(settings, link=link)
     for each in problems:
         click.echo(f"pxed: {each.text}{f'. {each.remedy}' if each.remedy else ''}", err=True)

@@ -27,7 +27,6 @@ from pxed.oses.features import Services
 from pxed.oses.ifupdown import stanzas
 from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.options import CommonOptions, Url
-from pxed.oses.render import Renderer
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
 
 # The deadlines stand in the journals of running installs: another value is another version of the recipe.
@@ -43,9 +42,6 @@ MILESTONES = (
     Milestone("installed", 95, "The installer has finished; the node restarts from its disk"),
     Milestone("booted", 100, "The installed system runs"),
 )
-
-_RENDER = Renderer().render
-"""The archive holds a file that has a template of its own."""
 
 
 async def install(node: RecipeNode) -> None:
@@ -91,13 +87,14 @@ class AlpineOptions(Services, CommonOptions):
     )
 
 
-def context(release: Release, options: AlpineOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
+def context(release: Release, options: AlpineOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
     """The names that templates/alpine/ uses. InvalidRequest: an interface or a keymap that its programs cannot be told."""
     _check(options)
     tree = urls.tree(options.repo, repository("alpine", release, node.arch))
     kernel_words = ["quiet", *console_arguments(options), *options.targetKernelArgs.split()]
     return {
         **linux_context(release, options, node, urls),
+        "render": resources.render,
         "boot": LinuxBoot(
             kernel=f"{tree}/boot/vmlinuz-{options.flavour}",
             initrds=(f"{tree}/boot/initramfs-{options.flavour}",),
@@ -162,7 +159,7 @@ def _packages(options: AlpineOptions) -> list[str]:
 
 def overlay(given: Mapping[str, Any]) -> bytes:
     """The apkovl: what is laid over the system in memory. The same bytes for the same install."""
-    starter = _RENDER("alpine/start.sh.j2", given)
+    starter = given["render"]("alpine/start.sh.j2", given)
     files = {
         "etc/.default_boot_services": ("", 0o644),
         "etc/hostname": ("pxed-installer\n", 0o644),

@@ -16,10 +16,11 @@ from pxed.errors import InvalidRequest, NotFound
 from pxed.node.identity import hex_hyphen
 from pxed.oses import options as common
 from pxed.oses.alpine import ALPINE
+from pxed.oses.bounded import BoundedRenderer
 from pxed.oses.coreos import FAMILIES as COREOS
 from pxed.oses.debian import DEBIAN
 from pxed.oses.esxi import ESXI
-from pxed.oses.family import Family, InstallView, NodeView, Release, Resources, Urls
+from pxed.oses.family import Family, InstallView, NodeView, Release, Render, Resources, Urls
 from pxed.oses.features import refusals
 from pxed.oses.options import CommonOptions
 from pxed.oses.photon import PHOTON
@@ -81,6 +82,8 @@ class _Sample:
         return self.macs[0]
 
 
+PXED = "pxed"
+"""The origin of a family or release that is no operator's."""
 SAMPLE_URLS = Urls("http://192.0.2.1:65535", "0" * 43)
 
 
@@ -94,23 +97,13 @@ class Catalog:
         self.families: dict[str, Family] = {family.name: family for family in families}
         self.recipes = RecipeBook()
         self._render = (renderer or Renderer()).render
+        self._own = {family.name: BoundedRenderer(family.templates).render for family in families if family.templates}
         self._resources = resources or Resources()
         for family in families:
             for installer in family.installers:
                 for recipe in (installer.recipe, installer.recipe_off):
                     if recipe is not None:
                         self.recipes.add(recipe)
-
-    def add_release(self, family: str, release: Release) -> None:
-        """A release of the operator's own, or other data for a known one: what `release` does not say is as in the known one, else as in
-        the family's default. NotFound for an unknown family."""
-        known = self._family(family)
-        owner = known.installer(release.name)
-        model = owner.releases.get(release.name, next(iter(owner.releases.values())))
-        made = replace(release, data={**model.data, **release.data})
-        grown = replace(owner, releases={**owner.releases, release.name: made})
-        others = tuple(grown if each is owner else each for each in known.others)
-        self.families[family] = grown if owner is known else replace(known, others=others)
 
     def prepare(self, family: str, release: str | None, options: Mapping[str, Any]) -> Prepared:
         """NotFound names what exists; InvalidRequest names the field. Every file is rendered once against a sample node."""
@@ -146,7 +139,7 @@ class Catalog:
             context["failure"] = f"{context['title']} starts from BIOS only, and this is UEFI firmware"
         elif "boot" in context:
             try:
-                return self._render("boot/linux.grub.j2", context)
+                return self._renderer(self._family(install.family))("boot/linux.grub.j2", context)
             except TemplateProblem as problem:
                 context["failure"] = f"GRUB cannot start this install ({problem})"
         else:
@@ -159,7 +152,7 @@ class Catalog:
         family = self._installer(install)
         context = self._context(install, node, urls, reveal=name in family.plain_secrets)
         if name in family.files:
-            return Rendered(self._render(family.files[name], context).encode(), kind_of(family.files[name]).content_type)
+            return Rendered(self._renderer(family)(family.files[name], context).encode(), kind_of(family.files[name]).content_type)
         if name in family.made:
             return Rendered(family.made[name](context), "application/octet-stream")
         written = family.more(context) if family.more is not None else {}
@@ -177,7 +170,7 @@ class Catalog:
         """Every file that an install of `prepared` would have, by public name; the boot script is ``boot.ipxe``. Secrets are masked."""
         found, release = self._found(prepared.family, prepared.release)
         options = cover(found.options.model_validate(prepared.options))
-        context = found.context(release, options, node or _Sample(), urls, self._resources)
+        context = self._context_of(found, release, options, node or _Sample(), urls)
         return self._everything(found, context)
 
     def needs(self, prepared: Prepared | InstallView, arch: int | None = None) -> str | None:
@@ -188,6 +181,20 @@ class Catalog:
             return None if "://" in named else str(named)
         found, release = self._found(prepared.family, prepared.release)
         return found.repository(release, arch)
+
+    def lost(self, install: InstallView) -> str:
+        """Why an install can't go on with the families there are now: the file that its family or release came from is gone, or says
+        something else. Empty if it can."""
+        try:
+            family, _ = self._found(install.family, install.release)
+            parse(family.options, install.options, field="options")
+        except NotFound as gone:
+            return f"{gone}. If a file of {install.family} was removed, put it back and start pxed again"
+        except InvalidRequest as wrong:
+            return (
+                f"Its options are no longer those of {install.family}: {wrong}. If a file of {install.family} was changed, change it back"
+            )
+        return ""
 
     def localboot(self, node: NodeView | None, syntax: Literal["ipxe", "grub"] = "ipxe", base: str = "", grub: str | None = None) -> str:
         """The script for a node that reached a boot loader although there is nothing to install.
@@ -260,10 +267,12 @@ class Catalog:
                         "repository": installer.repository(release),
                         "recipe": installer.recipe.name,
                         "needs": str(release.data.get("needs", "")),
+                        "origin": release.origin or PXED,
                     }
                     for installer in family.installers
                     for release in installer.releases.values()
                 ],
+                "origin": family.origin or PXED,
                 "recipe": family.recipe.name,
                 "boots": family.boots,
                 "milestones": [{"phase": each.phase, "percent": each.percent, "text": each.text} for each in family.recipe.milestones],
@@ -281,7 +290,7 @@ class Catalog:
     def _try(self, family: Family, release: Release, options: CommonOptions) -> None:
         """Render every file once, against a sample node. InvalidRequest."""
         try:
-            self._everything(family, family.context(release, options, _Sample(), SAMPLE_URLS, self._resources))
+            self._everything(family, self._context_of(family, release, options, _Sample(), SAMPLE_URLS))
         except TemplateProblem as problem:
             raise InvalidRequest(
                 f"These options cannot be written into the installer's files: {problem}",
@@ -291,19 +300,26 @@ class Catalog:
 
     def _everything(self, family: Family, context: Mapping[str, Any]) -> dict[str, str]:
         """Every file by public name; a made one shows as its size."""
-        written = {name: self._render(template, context) for name, template in {"boot.ipxe": family.profile, **family.files}.items()}
+        render = self._renderer(family)
+        written = {name: render(template, context) for name, template in {"boot.ipxe": family.profile, **family.files}.items()}
         more = family.more(context) if family.more is not None else {}
         return {**written, **more, **{name: f"({len(make(context))} bytes, no text)\n" for name, make in family.made.items()}}
 
     def _text(self, template: str, install: InstallView, node: NodeView, urls: Urls) -> str:
-        return self._render(template, self._context(install, node, urls))
+        return self._renderer(self._family(install.family))(template, self._context(install, node, urls))
 
     def _context(self, install: InstallView, node: NodeView, urls: Urls, *, reveal: bool = False) -> dict[str, Any]:
         """With masks in place of secrets unless `reveal`; then CannotUnseal."""
         family, release = self._found(install.family, install.release)
         stored = parse(family.options, install.options, field="options")
         options = self.sealing.reveal(stored) if reveal else cover(stored)
-        return family.context(release, options, node, urls, self._resources)
+        return self._context_of(family, release, options, node, urls)
+
+    def _context_of(self, family: Family, release: Release, options: CommonOptions, node: NodeView, urls: Urls) -> dict[str, Any]:
+        return family.context(release, options, node, urls, replace(self._resources, render=self._renderer(family)))
+
+    def _renderer(self, family: Family) -> Render:
+        return self._own.get(family.name, self._render)
 
     def _installer(self, install: InstallView) -> Family:
         return self._family(install.family).installer(install.release)

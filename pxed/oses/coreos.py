@@ -21,14 +21,13 @@ from pydantic import Field
 from pxed.errors import InvalidRequest
 from pxed.oses import ignition
 from pxed.oses.accounts import SshKeys
-from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
+from pxed.oses.family import Family, NodeView, Release, Render, Resources, Urls, repository
 from pxed.oses.features import Services
 from pxed.oses.linux import FIRSTBOOT_HOME, LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.netfiles import keyfiles, networkd
 from pxed.oses.netplan import netplan
 from pxed.oses.network import resolved
 from pxed.oses.options import CommonOptions, Url
-from pxed.oses.render import Renderer
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
 
 # The deadlines stand in the journals of running installs: another value is another version of the recipe.
@@ -44,9 +43,6 @@ MILESTONES = (
     Milestone("installed", 90, "The image is on the disk; the node restarts from it"),
     Milestone("booted", 100, "The installed system runs"),
 )
-
-_RENDER = Renderer().render
-"""Ignition carries whole files inside; those that have templates of their own are rendered for it here."""
 
 CHRONY = """\
 driftfile /var/lib/chrony/drift
@@ -120,7 +116,7 @@ class FcosOptions(IgnitionOptions):
     """Fedora CoreOS's."""
 
 
-def flatcar(release: Release, options: FlatcarOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
+def flatcar(release: Release, options: FlatcarOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
     """The names that templates/coreos/ uses. InvalidRequest: commands that can't be run, a tree without a folder."""
     tree = _tree("flatcar", release, options, node, urls)
     base, _, folder = tree.rpartition("/")
@@ -135,10 +131,10 @@ def flatcar(release: Release, options: FlatcarOptions, node: NodeView, urls: Url
     clocks = [ignition.file("/etc/systemd/timesyncd.conf.d/pxed.conf", clock)] if options.ntpServers else []
     network = [ignition.file(path, text) for path, text in networkd(netplan(options.networkDevices)).items()]
     command = {"program": "flatcar-install", "base": base, "folder": folder}
-    return _context(release, options, node, urls, boot=boot, command=command, files=[*clocks, *network], home="/opt/pxed")
+    return _context(release, options, node, urls, resources, boot=boot, command=command, files=[*clocks, *network], home="/opt/pxed")
 
 
-def fcos(release: Release, options: FcosOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
+def fcos(release: Release, options: FcosOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
     """The names that templates/coreos/ uses. InvalidRequest: commands that can't be run."""
     tree = _tree("fcos", release, options, node, urls)
     named = options.installInterface if options.installInterface and ":" not in options.installInterface else None
@@ -158,7 +154,7 @@ def fcos(release: Release, options: FcosOptions, node: NodeView, urls: Urls, _re
     clocks = [ignition.file("/etc/chrony.conf", clock)] if options.ntpServers else []
     network = [ignition.file(path, text, 0o600) for path, text in keyfiles(netplan(options.networkDevices)).items()]
     command = {"program": "coreos-installer"}
-    return _context(release, options, node, urls, boot=boot, command=command, files=[*clocks, *network], home=FIRSTBOOT_HOME)
+    return _context(release, options, node, urls, resources, boot=boot, command=command, files=[*clocks, *network], home=FIRSTBOOT_HOME)
 
 
 def _tree(family: str, release: Release, options: IgnitionOptions, node: NodeView, urls: Urls) -> str:
@@ -174,6 +170,7 @@ def _context(
     options: IgnitionOptions,
     node: NodeView,
     urls: Urls,
+    resources: Resources,
     *,
     boot: LinuxBoot,
     command: Mapping[str, str],
@@ -185,20 +182,20 @@ def _context(
         reason = IgnitionOptions.refused["postInstallCommands"]
         raise InvalidRequest(f"options.scripts.post cannot be used here: {reason}", field="options.scripts.post", expected="no post")
     made = {**linux_context(release, options, node, urls), "boot": boot, "command": command, "firstboot_home": home}
-    unit = _RENDER("coreos/install.service.j2", made)
+    unit = resources.render("coreos/install.service.j2", made)
     live = {
         "ignition": {"version": ignition.VERSION},
         "storage": {"files": [ignition.fetched("/etc/pxed/install.sh", urls.answer("install.sh"))]},
         "systemd": {"units": ignition.units([], [], {"pxed-install.service": unit})},
     }
-    return {**made, "live": live, "target": _target(options, made, files)}
+    return {**made, "live": live, "target": _target(options, made, files, resources.render)}
 
 
-def _target(options: IgnitionOptions, made: Mapping[str, Any], files: list[dict[str, Any]]) -> dict[str, Any]:
-    """The installed system's Ignition config."""
+def _target(options: IgnitionOptions, made: Mapping[str, Any], files: list[dict[str, Any]], render: Render) -> dict[str, Any]:
+    """The installed system's Ignition config: it carries whole files inside."""
     arguments = [*console_arguments(options), *options.targetKernelArgs.split()]
-    own = {"pxed-firstboot.service": _RENDER("linux/firstboot.service.j2", made)}
-    script = ignition.file(f"{made['firstboot_home']}/firstboot", _RENDER("linux/firstboot.sh.j2", made), 0o700)
+    own = {"pxed-firstboot.service": render("linux/firstboot.service.j2", made)}
+    script = ignition.file(f"{made['firstboot_home']}/firstboot", render("linux/firstboot.sh.j2", made), 0o700)
     merged = {"config": {"merge": [{"source": options.ignitionScriptUri}]}} if options.ignitionScriptUri else {}
     clock = {"links": [ignition.link("/etc/localtime", f"../usr/share/zoneinfo/{options.timezone}")]} if options.timezone != "UTC" else {}
     return {

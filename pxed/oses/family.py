@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pxed.oses.options import CommonOptions
+from pxed.oses.render import Renderer
 from pxed.oses.reports import LineReader, WebhookReader
 from pxed.workflow.recipe import Recipe
 
@@ -21,6 +22,8 @@ class Release:
     name: str
     title: str
     data: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = ""
+    """The operator's file that it comes from (`own`); empty: pxed's own."""
 
 
 ARM64 = (11, 19)
@@ -131,16 +134,21 @@ def _presumed_there(_path: str) -> bool:
     return True
 
 
+Render = Callable[[str, Mapping[str, Any]], str]
+"""(template, context) > text. TemplateProblem."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resources:
     """What the appliance lends to a family beside the request, from memory.
 
     `media(name)` is what was recognised about the medium behind the repository of that name (docs/repositories.md; empty if nothing is);
-    `holds(path)` whether the boot program root has that file.
+    `holds(path)` whether the boot program root has that file; `render` is for templates inside other files.
     """
 
     media: Callable[[str], Mapping[str, Any]] = _nothing_known
     holds: Callable[[str], bool] = _presumed_there
+    render: Render = Renderer().render
 
 
 Context = Callable[[Release, Any, NodeView, Urls, Resources], dict[str, Any]]
@@ -186,6 +194,10 @@ class Family:
     """Reads what its installer posts as JSON to ``/i/<token>/webhook`` (`Urls.answer("webhook")`)."""
     others: tuple[Family, ...] = ()
     """Other installers of the same OS: families of the same name with releases of their own (SLES 16 is not installed as SLES 15 is)."""
+    origin: str = ""
+    """The operator's file that it comes from (`own`); empty: pxed's own."""
+    templates: Mapping[str, str] = field(default_factory=dict)
+    """The operator's templates: path > text. They come before pxed's own of the same path, for this family alone."""
 
     @property
     def installers(self) -> tuple[Family, ...]:

@@ -89,8 +89,10 @@ def kind_of(template: str) -> Kind:
 class Renderer:
     """Renders the templates below `root`; one environment per kind, made when first needed. Safe to call from several threads."""
 
-    def __init__(self, root: Path = TEMPLATES) -> None:
-        self._loader = jinja2.FileSystemLoader(root)
+    environment_class: type[jinja2.Environment] = jinja2.Environment
+
+    def __init__(self, root: Path = TEMPLATES, *, loader: jinja2.BaseLoader | None = None) -> None:
+        self._loader = loader or jinja2.FileSystemLoader(root)
         self._environments: dict[str, jinja2.Environment] = {}
 
     def render(self, template: str, context: Mapping[str, Any]) -> str:
@@ -98,16 +100,19 @@ class Renderer:
         kind = kind_of(template)
         environment = self._environments.get(kind.name) or self._environments.setdefault(kind.name, self._environment(kind))
         try:
-            rendered = environment.get_template(template).render(context)
+            rendered = self._write(environment, template, context)
             return rendered if kind.newline == "\n" else rendered.replace("\n", kind.newline)
         except jinja2.TemplateNotFound as missing:
             raise TemplateProblem(f"{template}: no such template {missing.name}") from None
         except jinja2.TemplateSyntaxError as wrong:
             raise TemplateProblem(f"{wrong.name or template}, line {wrong.lineno}: {wrong.message}") from None
         except jinja2.UndefinedError as unknown:
-            raise TemplateProblem(f"{template}{_line(unknown)}: {unknown.message}") from None
+            raise TemplateProblem(f"{template}{line_of(unknown)}: {unknown.message}") from None
         except Unwritable as refused:
-            raise TemplateProblem(f"{template}{_line(refused)}: {refused}") from None
+            raise TemplateProblem(f"{template}{line_of(refused)}: {refused}") from None
+
+    def _write(self, environment: jinja2.Environment, template: str, context: Mapping[str, Any]) -> str:
+        return environment.get_template(template).render(context)
 
     def _environment(self, kind: Kind) -> jinja2.Environment:
         def finish(value: Any) -> str:
@@ -117,10 +122,10 @@ class Renderer:
                 return value
             return kind.escape(value)
 
-        made = jinja2.Environment(
+        made = self.environment_class(
             loader=self._loader,
             undefined=jinja2.StrictUndefined,
-            autoescape=False,  # noqa: S701  (Jinja's own escaping knows HTML only; `finish` escapes for the template's kind)
+            autoescape=False,  # Jinja's own escaping knows HTML only; `finish` escapes for the template's kind
             finalize=finish,
             keep_trailing_newline=True,
             trim_blocks=True,
@@ -141,7 +146,7 @@ def _marking(function: Callable[[Any], str], kind: str) -> Callable[[Any], Writt
     return lambda value: Written(function(value), kind)
 
 
-def _line(raised: BaseException) -> str:
+def line_of(raised: BaseException) -> str:
     """``, line N`` of the innermost template frame of `raised`'s traceback."""
     found = ""
     trace = raised.__traceback__

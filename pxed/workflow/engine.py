@@ -42,6 +42,7 @@ from pxed.workflow.run import Run, done_words, leave
 class Engine:
     """`now` gives UTC seconds, `clock` delays; `new_id` and `new_token` give what they say (a token is a secret).
 
+    `lost` says why an install can't go on although its recipe is there (its system is no longer among those that can be installed), or "".
     `probe` looks for an installed system that may be unable to call back. An install keeps `most_notifications`: a node that calls back in
     a loop can't fill the disk.
     """
@@ -61,6 +62,7 @@ class Engine:
         new_token: Callable[[], str] = lambda: secrets.token_urlsafe(24),
         most_notifications: int = 1000,
         probe: Probe = blind,
+        lost: Callable[[Install], str] = lambda _install: "",
     ) -> None:
         self._store = store
         self._inventory = inventory
@@ -72,6 +74,7 @@ class Engine:
         self._new_token = new_token
         self._most = most_notifications
         self._probe = probe
+        self._lost = lost
         self._installs: dict[str, Install] = {}
         self._by_digest: dict[bytes, Install] = {}
         self._runs: dict[str, Run] = {}
@@ -145,6 +148,8 @@ class Engine:
         if install.state != "parked" or recipe is None:
             why = f"is {install.state}, not parked" if recipe else "needs a version of its recipe that this pxed does not have"
             raise Conflict(f"Install {install_id} {why}")
+        if lost := self._lost(install):
+            raise Conflict(f"Install {install_id} cannot go on: {lost}")
         boots = (Boot("installer", install_id), Boot("disk", install_id), SILENT)
         assignments = {boot.kind: self._inventory.assignment(install.node_id, boot) for boot in boots}
         assign = {kind: assignment.store for kind, assignment in assignments.items()}
@@ -271,11 +276,12 @@ class Engine:
             raise Conflict(f"Install {install.id} is {install.state} already") from None
 
     async def _resume(self, install: Install, entries: list[Entry]) -> None:
-        recipe = self._recipe_of(install)
-        if recipe is not None:
+        recipe, reason = self._recipe_of(install), self._lost(install)
+        if recipe is not None and not reason:
             await self._run(install, recipe, entries)
             return
-        reason = f"This pxed does not have version {install.recipe_version} of the recipe {install.recipe}"
+        if recipe is None:
+            reason = f"This pxed does not have version {install.recipe_version} of the recipe {install.recipe}"
         assignment = leave(self._inventory, install, "parked")
         at = self._now()
         finish = partial(journal.finish, install_id=install.id, state="parked", reason=reason, at=at, assign=assignment.store)

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from pxed.errors import InvalidRequest, NotFound
-from pxed.oses.catalog import LOCALBOOT, Catalog, Release, Urls
+from pxed.oses.catalog import LOCALBOOT, Catalog, Urls
 from tests.oses.families import delivered, sample
 from tests.oses.samples import FULL, MINIMAL, SECRET, TOKEN, URLS, FakeInstall, FakeNode, hostile, install_of
 
@@ -96,17 +96,6 @@ def test_switching_off_at_the_end_selects_the_recipe_that_does_not_wait_for_a_fi
         assert CATALOG.prepare("debian", None, {"after": after}).recipe == "debian-off"
     for name in ("debian", "debian-off"):
         assert CATALOG.recipes.get(name, 1).name == name
-
-
-def test_an_operators_own_release_is_data() -> None:
-    catalog = Catalog()
-    catalog.add_release("debian", Release("14", "Debian 14 (forky)", {"codename": "forky", "images": "/daily/forky"}))
-    prepared = catalog.prepare("debian", "14", {})
-    assert "/repo/debian/daily/forky/linux" in catalog.preview(prepared, None, URLS)["boot.ipxe"]
-    assert catalog.needs(prepared, 11) == "debian"
-    assert "mirror/suite string forky\n" in catalog.preview(prepared, None, URLS)["preseed.cfg"]
-    with pytest.raises(NotFound):
-        CATALOG.prepare("debian", "14", {})
 
 
 def test_lists_and_schemas_are_json() -> None:

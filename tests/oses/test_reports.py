@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pxed.oses.catalog import Catalog
+from pxed.oses.debian import DEBIAN
 from pxed.oses.family import Release
 from pxed.oses.reports import by_bytes
 from pxed.testing import NOON
@@ -41,9 +42,9 @@ def test_it_never_goes_back_and_never_reaches_the_next_milestone(sent: int, expe
 
 
 def test_a_release_may_know_its_bytes_and_a_family_of_a_former_pxed_breaks_nothing() -> None:
-    catalog = Catalog()
-    debian = catalog.families["debian"].releases["12"]
-    catalog.add_release("debian", Release("12", debian.title, {**debian.data, "expected_bytes": 100_000_000}))
+    debian = DEBIAN.releases["12"]
+    known = Release("12", debian.title, {**debian.data, "expected_bytes": 100_000_000})
+    catalog = Catalog([replace(DEBIAN, releases={"12": known})])
     install = Install("i1", "n1", "debian", "12", "debian", 1, {}, "token", NOON, percent=5)
     assert catalog.fetched(install, 50_000_000) == (49, "50 % of the packages' bytes")
     for gone in ({"family": "beos"}, {"release": "3"}, {"recipe_version": 99}):

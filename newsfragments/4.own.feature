@@ -1,0 +1,1 @@
+Releases and whole operating systems can be added as files, without code: a few lines of TOML for a release, a family out of another one's recipe with templates and default options of its own. `pxed os check` and `pxed doctor` name file and field of what is wrong, pxed does not start with it; `pxed os list --json` says where each release comes from.

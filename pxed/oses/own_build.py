@@ -24,7 +24,8 @@ def own_release(family: Family, base: Family, own: OwnRelease, origin: str, *, f
 
     InvalidRequest names the field.
     """
-    like = base.releases.get(base.aliases.get(own.like, own.like)) if own.like is not None else next(iter(base.releases.values()))
+    wanted = own.like or (own.name if own.name in base.releases else next(iter(base.releases)))
+    like = base.releases.get(base.aliases.get(wanted, wanted))
     if like is None:
         raise InvalidRequest(f"there is no release {own.like!r} of {base.name}; there is {', '.join(base.releases)}", field="like")
     if (own.kernel or own.initrds) and base.profile != LINUX:

@@ -61,7 +61,7 @@ BelowTree = Annotated[str, AfterValidator(_path)]
 
 
 class OwnRelease(Strict):
-    """One release. What it does not say is as in `like`, another release of the family (default: the family's first)."""
+    """One release. What it does not say is as in `like`, another release of the family (default: the one of its name, else the first)."""
 
     family: FamilyName | None = None
     name: ReleaseName

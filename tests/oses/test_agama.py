@@ -15,7 +15,8 @@ import pytest
 from pydantic import ValidationError
 
 from pxed.errors import InvalidRequest, NotFound
-from pxed.oses.catalog import Catalog, Release
+from pxed.oses.catalog import Catalog
+from pxed.oses.own import with_own
 from tests.oses.agama_model import Drive, NewPartition, Profile, Volume
 from tests.oses.families import CASES, delivered, sample
 from tests.oses.samples import HOSTILE, KEY, SECRET, TOKEN, URLS, FakeNode, install_of, verifies
@@ -171,13 +172,14 @@ def test_one_name_has_two_installers_by_release() -> None:
     assert [(each["name"], each["recipe"]) for each in listed["releases"]] == [("15", "suse"), ("12", "suse"), ("16", "agama")]
 
 
-def test_other_data_for_a_release_stays_with_its_installer() -> None:
-    catalog = Catalog()
-    catalog.add_release("sles", Release("16", "My SLES", {"repository": "mine"}))
+def test_other_data_for_a_release_stays_with_its_installer(tmp_path: Path) -> None:
+    mine = '[[release]]\nfamily = "sles"\nname = "16"\ntitle = "My SLES"\nrepository = "mine"\n'
+    old = '[[release]]\nfamily = "sles"\nname = "15"\nrepository = "old"\n'
+    (tmp_path / "sles.toml").write_text(mine + old)
+    catalog = Catalog(with_own(tmp_path).families)
     prepared = catalog.prepare("sles", "16", {})
     assert (prepared.recipe, catalog.needs(prepared)) == ("agama", "mine")
     assert "/repo/mine/" in catalog.preview(prepared, None, URLS)["boot.ipxe"]
-    catalog.add_release("sles", Release("15", "My older SLES", {"repository": "old"}))
     assert catalog.needs(catalog.prepare("sles", "15", {})) == "old"
     assert CATALOG.needs(CATALOG.prepare("sles", "16", {})) == "sles-16"
 

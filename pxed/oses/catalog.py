@@ -15,6 +15,7 @@ from urllib.parse import quote
 from pxed.errors import InvalidRequest, NotFound
 from pxed.node.identity import hex_hyphen
 from pxed.oses import options as common
+from pxed.oses import rackhd
 from pxed.oses.alpine import ALPINE
 from pxed.oses.bounded import BoundedRenderer
 from pxed.oses.coreos import FAMILIES as COREOS
@@ -106,7 +107,11 @@ class Catalog:
                         self.recipes.add(recipe)
 
     def prepare(self, family: str, release: str | None, options: Mapping[str, Any]) -> Prepared:
-        """NotFound names what exists; InvalidRequest names the field. Every file is rendered once against a sample node."""
+        """NotFound names what exists; InvalidRequest names the field. Every file is rendered once against a sample node.
+
+        RackHD's names will do (`rackhd`): a graph for `family`, the option ``version`` for `release`.
+        """
+        family, release, options = rackhd.meant(family, release, options, self.families)
         found, chosen = self._found(family, release)
         asked = parse(found.options, options, field="options", refused=refusals(found.options, found.title))
         refuse_sealed(asked, "options")
@@ -282,7 +287,7 @@ class Catalog:
 
     def schema(self, family: str, release: str | None = None) -> dict[str, Any]:
         """JSON Schema of the options of a release (None: the default one), canonical names. NotFound."""
-        found, _release = self._found(family, release)
+        found, _release = self._found(*rackhd.meant(family, release, {}, self.families)[:2])
         schema: dict[str, Any] = found.options.model_json_schema(by_alias=True)
         schema["properties"] = {name: each for name, each in schema["properties"].items() if name not in found.options.refused}
         return schema
@@ -326,7 +331,9 @@ class Catalog:
 
     def _family(self, name: str) -> Family:
         if name not in self.families:
-            raise NotFound(f"There is no operating system {name[:80]!r}; there is {', '.join(sorted(self.families))}")
+            near = difflib.get_close_matches(name, [*self.families, *(f"Graph.{graph}" for graph in rackhd.GRAPHS)], n=1, cutoff=0.8)
+            hint = f" (perhaps {near[0]})" if near else ""
+            raise NotFound(f"There is no operating system {name[:80]!r}{hint}; there is {', '.join(sorted(self.families))}")
         return self.families[name]
 
     def _found(self, family: str, release: str | None) -> tuple[Family, Release]:

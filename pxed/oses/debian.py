@@ -24,6 +24,7 @@ from pxed.oses import escape
 from pxed.oses.debian_progress import progress
 from pxed.oses.disk import PLACEHOLDER
 from pxed.oses.family import ARM64, Family, NodeView, Release, Resources, Urls, repository
+from pxed.oses.features import Kvm
 from pxed.oses.ifupdown import stanzas
 from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.options import CommonOptions
@@ -95,17 +96,15 @@ def listed(value: Any) -> Any:
     return [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
 
 
-class DebianOptions(CommonOptions):
+class DebianOptions(Kvm, CommonOptions):
     """What Debian adds to the common options."""
 
     refused: ClassVar[Mapping[str, str]] = {
-        "version": "the release is named beside the options, as release",
         "bonds": "pxed's Debian profile does not set up bonds; scripts.post can",
         "bridges": "pxed's Debian profile does not set up bridges; scripts.post can",
         "switchDevices": "virtual switches exist on ESXi only",
         "esxSwitchName": "virtual switches exist on ESXi only",
         "clearDisk": "the chosen disk is always cleared, and no other; see disk",
-        "kvm": "name the packages (qemu-system-x86, libvirt-daemon-system) in packages",
         "enableServices": "Debian enables the services of the packages it installs; scripts.post can change that",
         "disableServices": "Debian enables the services of the packages it installs; scripts.post can change that",
         "installType": "only Photon has it; see tasks and packages",
@@ -164,7 +163,7 @@ def preseeded(release: Release, options: DebianOptions, node: NodeView, urls: Ur
         ),
         "mirror": {"protocol": mirror.scheme, "host": mirror.netloc, "directory": mirror.path or "/"},
         "services": {"none": "", "security": "security", "all": "security, updates"}[options.updates],
-        "packages": _packages(options, release.data.get("clock", "systemd-timesyncd")),
+        "packages": _packages(options, release.data.get("clock", "systemd-timesyncd"), node),
         "placeholder": PLACEHOLDER,
         "layout": options.layout,
         "needed_megabytes": needed_megabytes(options.installPartitions, lvm=lvm),
@@ -216,13 +215,19 @@ def _kept_arguments(options: DebianOptions) -> list[str]:
     return [*console_arguments(options), *options.targetKernelArgs.split()]
 
 
-def _packages(options: DebianOptions, clock: str) -> list[str]:
+def kvm_packages(node: NodeView) -> list[str]:
+    """What a host of virtual machines needs, in Debian's names and Ubuntu's."""
+    return ["qemu-system-arm" if node.arch in ARM64 else "qemu-system-x86", "libvirt-daemon-system"]
+
+
+def _packages(options: DebianOptions, clock: str, node: NodeView) -> list[str]:
     """The operator's packages, and those that other options need; `clock`: the package that ntpServers need, "" for none."""
     remote = bool(options.rootSshKeys or any(user.sshKeys for user in options.users))
     needed = [
         *(["openssh-server"] if remote else []),
         *(["sudo"] if any(user.sudo for user in options.users) else []),
         *([clock] if options.ntpServers and clock else []),
+        *(kvm_packages(node) if options.kvm else []),
     ]
     return list(dict.fromkeys([*options.packages, *needed]))
 

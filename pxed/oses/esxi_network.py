@@ -129,15 +129,15 @@ def _ipv4(device: EsxDevice, name: str, number: int, place: int, each_gateway: b
         if device.asks_dhcp4:
             yield (*VMKERNEL, "ipv4", "set", "-i", name, "-t", "dhcp")
         return
-    static: Command = (*VMKERNEL, "ipv4", "set", "-i", name, "-t", "static", "-I", device.ipv4.ipAddr, "-N", _mask(device.ipv4))
     gateway = device.ipv4.gateway
-    if number > 0 and gateway and not each_gateway:
+    static: Command = (*VMKERNEL, "ipv4", "set", "-i", name, "-t", "static", "-I", device.ipv4.ipAddr, "-N", _mask(device.ipv4))
+    if place > 0 and gateway and not each_gateway:
         raise InvalidRequest(
             f"options.networkDevices.{place}.ipv4.gateway: this ESXi has one gateway, that of the first device",
             field=f"options.networkDevices.{place}.ipv4.gateway",
             expected="no gateway, or ESXi 6.5 and newer",
         )
-    yield (*static, "-g", gateway) if gateway and number > 0 else static
+    yield (*static, "-g", gateway) if gateway and number > 0 and each_gateway else static
     if gateway and number == 0:
         yield ("esxcli", "network", "ip", "route", "ipv4", "add", "-g", gateway, "-n", "default")
 

@@ -117,7 +117,7 @@ class EsxiOptions(CommonOptions):
     switchDevices: list[Switch] = Field(default_factory=list)
     allowUnsupported: bool = Field(default=False, description="Install although ESXi warns of this machine (old processor, little memory)")
     comportaddress: Literal["0x3f8", "0x2f8", "0x3e8", "0x2e8"] | None = Field(
-        default=None, description="The console's I/O port; default: com1's, or that of the console named"
+        default=None, description="The console's I/O port, com1's unless another console is named; default: that console's usual one"
     )
     gdbPort: Literal["com1", "com2", "none", "default"] = "default"
     logPort: Literal["com1", "com2", "none", "default"] | None = None
@@ -134,6 +134,14 @@ class EsxiOptions(CommonOptions):
             raise ValueError("either postInstallCommands or scripts.firstboot")
         rest = {name: value for name, value in given.items() if name != "postInstallCommands"}
         return {**rest, "scripts": {**scripts, "firstboot": given["postInstallCommands"]}}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _com1_at_that_port(cls, given: Any) -> Any:
+        """RackHD's console is com1 unless another is named, so that its ``comportaddress`` alone asks for one."""
+        if not isinstance(given, Mapping) or given.get("comportaddress") is None or {"console", "comport"} & set(given):
+            return given
+        return {**given, "comport": "com1"}
 
     @model_validator(mode="after")
     def _fits_esxi(self) -> Self:

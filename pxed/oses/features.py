@@ -1,7 +1,7 @@
 """Options that some families have and others don't: one definition each, and one list of every name that a request may hold.
 
 A family mixes in what it can do: ``class RedHatOptions(Services, Security, CommonOptions)``. What it does not have is refused by name, with
-its own reason (`CommonOptions.refused`) or with a general one.
+its own reason (`CommonOptions.refused`) or with a general one, under each of its spellings.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from pxed.oses import rackhd
 from pxed.oses.network import Interface, Ipv4, Ipv6
 from pxed.oses.options import CommonOptions
 from pxed.oses.strict import Strict, names
@@ -40,20 +41,26 @@ UNIFIED: Mapping[str, str] = {
     "username": "the name of a first account (see users)",
     "password": "the password of a first account (see users)",
     "firewallDisable": "a firewall switch",
+    "comportaddress": "the I/O port of a console (see console)",
+    "gdbPort": "ESXi's debugger",
+    "logPort": "ESXi's log on a serial line (see console)",
+    "debugLogToSerial": "ESXi's log on a serial line (see console)",
     "ignitionScriptUri": "Ignition",
     "coreSshKeys": "the user core (see users)",
     "updates": "a choice of updates",
     "tasks": "tasks",
-    "version": "a version among the options (the release is named beside them, as release)",
 }
 """Every name of the unified model that is not in `CommonOptions` > what it stands for. Sources: RackHD's option schemas and ours."""
 
 
 def refusals(options: type[CommonOptions], title: str) -> dict[str, str]:
-    """Name > why the family `title` refuses it: its own reasons, and a general one for whatever else of the unified model it lacks."""
-    known = {alias for name, field in options.model_fields.items() for alias in (name, *_choices(field.validation_alias))}
-    lacking = {name: f"pxed's {title} profile has no {what}" for name, what in UNIFIED.items() if name not in known}
-    return {**lacking, **options.refused}
+    """Name > why the family `title` refuses it: its own reasons, which count for every spelling of a name, and a general one for whatever
+    else of the unified model it lacks; and what of RackHD's nobody has any use for."""
+    spellings = {name: (name, *_choices(field.validation_alias)) for name, field in options.model_fields.items()}
+    known = {each for names in spellings.values() for each in names}
+    lacking = {name: f"pxed's {title} profile does not know {what}" for name, what in UNIFIED.items() if name not in known}
+    own = {each: reason for name, reason in options.refused.items() for each in spellings.get(name, (name,))}
+    return {**rackhd.REFUSED, **lacking, **own, **options.refused}
 
 
 def _choices(alias: Any) -> tuple[str, ...]:
@@ -78,6 +85,12 @@ class Services(Strict):
 
     enableServices: ServiceNames = Field(default_factory=list)
     disableServices: ServiceNames = Field(default_factory=list)
+
+
+class Kvm(Strict):
+    """RackHD's switch for a host of virtual machines."""
+
+    kvm: bool = Field(default=False, description="Also what a host of virtual machines needs")
 
 
 class Security(Strict):

@@ -127,6 +127,11 @@ def _listed(value: Any) -> Any:
     return [part for part in re.split(r"[\s,]+", value) if part] if isinstance(value, str) else value
 
 
+def _named(value: Any) -> Any:
+    """RackHD's ``interface: auto`` is no interface of that name."""
+    return None if value == "auto" else value
+
+
 def _commands(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -200,8 +205,10 @@ class CommonOptions(Strict):
     networkDevices: list[NetworkDevice] = Field(
         default_factory=list, description="The installed system's interfaces; none: as the installer found them"
     )
-    installInterface: Interface | None = Field(
-        default=None, description="Interface or MAC that the installer uses; default: the one that network-booted"
+    installInterface: Annotated[Interface | None, BeforeValidator(_named)] = Field(
+        default=None,
+        validation_alias=names("installInterface", "interface"),
+        description="Interface or MAC that the installer uses; default: the one that network-booted",
     )
     disk: Annotated[Disk, BeforeValidator(disk_choice)] | None = Field(
         default=None, validation_alias=names("disk", "installDisk"), description="Without it the first fixed disk"

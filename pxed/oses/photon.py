@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from pxed.errors import InvalidRequest
 from pxed.oses import escape
-from pxed.oses.disk import Partition
+from pxed.oses.disk import Partition, check_partitions
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.features import Services
 from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
@@ -59,6 +59,13 @@ FLAVOURS = ("linux-esx", "linux-aws", "linux-secure", "linux-rt")
 """Kernels beside `linux`, of which the installer takes one."""
 
 
+def _rest(value: Any) -> Any:
+    """Photon's own word for what is left, the size 0, which RackHD's payloads have > ``auto``."""
+    if not isinstance(value, list):
+        return value
+    return [{**each, "size": "auto"} if isinstance(each, Mapping) and each.get("size") in ("0", 0) else each for each in value]
+
+
 class PhotonOptions(Services, CommonOptions):
     """What Photon adds to the common options."""
 
@@ -76,6 +83,7 @@ class PhotonOptions(Services, CommonOptions):
         "fips": "FIPS mode is chosen with targetKernelArgs fips=1",
     }
 
+    installPartitions: Annotated[list[Partition], BeforeValidator(_rest), AfterValidator(check_partitions)] = Field(default_factory=list)
     installType: Literal["minimal", "full"] = Field(
         default="minimal", description="minimal, or full: what Photon's own installer calls developer"
     )

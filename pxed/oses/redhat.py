@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from pxed.errors import InvalidRequest
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
-from pxed.oses.features import Bond, Bonds, Security, Services
+from pxed.oses.features import Bond, Bonds, Kvm, Security, Services
 from pxed.oses.kickstart import Network, Syntax, command, partitions
 from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.options import CommonOptions
@@ -92,11 +92,10 @@ class ExtraRepo(Strict):
     url: Annotated[str | Kept, ReversibleUrl(_repository_url)] = Field(repr=False, description="Kept sealed if it holds a password")
 
 
-class RedHatOptions(Services, Security, Bonds, CommonOptions):
+class RedHatOptions(Services, Security, Bonds, Kvm, CommonOptions):
     """What Red Hat's family adds to the common options."""
 
     refused: ClassVar[Mapping[str, str]] = {
-        "version": "the release is named beside the options, as release",
         "patterns": "SUSE has patterns; see groups",
         "tasks": "Debian has tasks; see groups",
         "registration": "only RHEL itself has subscriptions",
@@ -108,7 +107,6 @@ class RedHatOptions(Services, Security, Bonds, CommonOptions):
         default_factory=lambda: ["core"],
         description="Package groups by id; an environment with ^ in front, like ^server-product-environment",
     )
-    kvm: bool = Field(default=False, description="Also what a host of virtual machines needs")
     extraRepos: list[ExtraRepo] = Field(default_factory=list, description="Further repositories of packages for the installer")
     updates: Literal["none", "security", "all"] = Field(
         default="none", description="Update the new system before its first boot; needs a way to repositories with updates"

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from pxed.oses.features import Services
+from pxed.oses.features import Kvm, Services
 from pxed.oses.options import CommonOptions
 
 
@@ -29,7 +29,7 @@ Pattern = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,80}", "a patte
 Module = Annotated[str, _matching(r"[A-Z][A-Za-z0-9-]{0,40}", "a module as the Full medium writes it, like Server-Applications")]
 
 
-class SuseOptions(Services, CommonOptions):
+class SuseOptions(Services, Kvm, CommonOptions):
     """What SUSE's installer adds to the common options."""
 
     refused: ClassVar[Mapping[str, str]] = {
@@ -43,7 +43,6 @@ class SuseOptions(Services, CommonOptions):
     patterns: Annotated[list[Pattern], BeforeValidator(_listed)] = Field(
         default_factory=list, description="Software patterns; without any: a small system"
     )
-    kvm: bool = Field(default=False, description="Also what a host of virtual machines needs")
     firewall: bool | None = Field(default=None, description="true also lets ssh in; default: the installer's own")
 
 

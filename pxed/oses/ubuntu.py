@@ -21,9 +21,10 @@ from pydantic import Field
 
 from pxed.errors import InvalidRequest
 from pxed.oses.curtin import storage
+from pxed.oses.debian import kvm_packages
 from pxed.oses.disk import PLACEHOLDER
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
-from pxed.oses.features import Bonds
+from pxed.oses.features import Bonds, Kvm
 from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.options import CommonOptions, Url
 from pxed.oses.ubuntu_preseed import BIONIC
@@ -63,11 +64,10 @@ async def install_and_stop(node: RecipeNode) -> None:
     await node.boot("disk")
 
 
-class UbuntuOptions(Bonds, CommonOptions):
+class UbuntuOptions(Bonds, Kvm, CommonOptions):
     """What Ubuntu's live installer adds to the common options."""
 
     refused: ClassVar[Mapping[str, str]] = {
-        "kvm": "name the packages (qemu-system-x86, libvirt-daemon-system) in packages",
         "groups": "name the packages in packages",
         "tasks": "the live installer has no tasks; see edition and packages",
         "firewall": "Ubuntu installs with its firewall switched off; scripts.post can run ufw",
@@ -104,7 +104,7 @@ def context(release: Release, options: UbuntuOptions, node: NodeView, urls: Urls
             boot_mac=boot_mac(options),
             kept=" ".join([*console_arguments(options), *options.targetKernelArgs.split()]),
         ),
-        "autoinstall": _autoinstall(release, options, urls),
+        "autoinstall": _autoinstall(release, options, node, urls),
         "meta": {"instance-id": "pxed-installer", **({"local-hostname": options.hostname} if options.hostname else {})},
         "live_network": {"version": 2, "ethernets": {"installer": {"match": {"name": "e*"}, "dhcp4": True, "dhcp-identifier": "mac"}}},
         "storage": _chosen_storage(options),
@@ -143,13 +143,14 @@ def _installer_arguments(release: Release, options: UbuntuOptions, urls: Urls, i
     )
 
 
-def _autoinstall(release: Release, options: UbuntuOptions, urls: Urls) -> dict[str, Any]:
+def _autoinstall(release: Release, options: UbuntuOptions, node: NodeView, urls: Urls) -> dict[str, Any]:
     """Top-level keys of ``autoinstall:`` > JSON values. Accounts, name, clock and network of the system are late.sh's."""
     layout, _, variant = options.keyboard.partition("-")
     run = "sh /run/pxed/run"
     early, failed = urls.answer("early.sh"), urls.notify("installed") + "?status=fail&message=the+installer+failed"
     fetch = "wget -q --no-proxy -T 30 -O"
     passwords = any(user.passwordHash for user in options.users)
+    packages = list(dict.fromkeys([*options.packages, *(kvm_packages(node) if options.kvm else [])]))
     apt = {
         "geoip": False,
         **({"fallback": "offline-install"} if release.data["sources"] else {}),
@@ -171,7 +172,7 @@ def _autoinstall(release: Release, options: UbuntuOptions, urls: Urls) -> dict[s
         **({"source": {"id": "ubuntu-server-minimal"}} if options.edition == "minimal" else {}),
         "storage": {"layout": {"name": "lvm" if options.layout == "lvm" else "direct", "match": {"path": PLACEHOLDER}}},
         "ssh": {"install-server": True, "allow-pw": passwords},
-        **({"packages": options.packages} if options.packages else {}),
+        **({"packages": packages} if packages else {}),
         "updates": options.updates,
         # Something must stand here, or subiquity wants an identity. The accounts are late.sh's; naming root keeps cloud-init from adding
         # its own user, and lock_passwd from locking root (an empty list, its schema refuses).

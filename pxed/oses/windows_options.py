@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from pxed.oses.accounts import User
 from pxed.oses.disk import Disk, disk_choice
-from pxed.oses.network import NetworkDevice
+from pxed.oses.network import NetworkDevice, interface
 from pxed.oses.options import CommonOptions
 from pxed.oses.sealing import Kept, Reversible, plain
 from pxed.oses.strict import names
@@ -46,6 +46,8 @@ def _share_password(value: str) -> str:
 def _product_key(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9]{5}(?:-[A-Za-z0-9]{5}){4}", value.strip()):
         raise ValueError("a product key of five groups of five letters and digits, with hyphens")
+    if set(value.strip().upper()) == {"X", "-"}:
+        raise ValueError("a product key, which rows of X stand for; without productkey the medium's own is used")
     return value.strip().upper()
 
 
@@ -83,7 +85,22 @@ def _disk(value: Any) -> Any:
     return chosen
 
 
+def _connection(value: str) -> str:
+    try:
+        return interface(value)
+    except ValueError:
+        if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9 ._()#-]{0,60}[A-Za-z0-9)])?", value):
+            raise ValueError("a connection's name, like Ethernet 4, or a MAC address") from None
+        return value
+
+
 WindowsPassword = Annotated[Kept, Reversible(_password)]
+
+
+class WindowsDevice(NetworkDevice):
+    """One connection, by Windows' name for it or by MAC address."""
+
+    device: Annotated[str, AfterValidator(_connection)]
 
 
 class WindowsUser(User):
@@ -111,17 +128,13 @@ class WindowsOptions(CommonOptions):
     refused: ClassVar[Mapping[str, str]] = {
         "rootPasswordHash": "Windows' answer file takes no hash; give rootPassword, which is kept sealed",
         "rootSshKeys": "Windows has no SSH server by itself; scripts.firstboot can install one",
-        "rootSshKey": "Windows has no SSH server by itself; scripts.firstboot can install one",
         "packages": "scripts.firstboot can install software",
         "layout": "pxed divides the disk as Windows expects it: system partition and Windows",
         "installPartitions": "pxed divides the disk as Windows expects it; scripts.firstboot can make further partitions (diskpart)",
         "proxy": "the installer takes everything from this appliance or the share",
         "console": "Windows PE has no serial console",
-        "comport": "Windows PE has no serial console",
         "kernelArgs": "Windows has no kernel arguments",
-        "kargs": "Windows has no kernel arguments",
         "targetKernelArgs": "Windows has no kernel arguments",
-        "grubLinuxAppend": "Windows has no kernel arguments",
         "installInterface": "Windows PE uses every interface",
         "remoteLogging": "Windows PE has no syslog; a failure brings its log along",
         "enableServices": "scripts.firstboot can (sc config NAME start= auto)",
@@ -141,6 +154,9 @@ class WindowsOptions(CommonOptions):
         default=None, repr=False, description="RackHD's: of username, and of the Administrator unless rootPassword is given"
     )
     keyboard: Annotated[str, AfterValidator(_keyboard)] = "us"
+    networkDevices: list[WindowsDevice] = Field(  # type: ignore[assignment]  # read only, so narrower is safe
+        default_factory=list, description="The installed system's connections; none: every one asks DHCP"
+    )
     disk: Annotated[Disk, BeforeValidator(_disk)] | None = Field(
         default=None,
         validation_alias=names("disk", "installDisk"),

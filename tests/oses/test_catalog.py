@@ -16,7 +16,7 @@ CATALOG = Catalog()
 
 
 def test_an_unknown_system_or_release_is_answered_with_what_there_is() -> None:
-    with pytest.raises(NotFound, match=r"no operating system 'debain'; there is .*debian"):
+    with pytest.raises(NotFound, match=r"no operating system 'debain' \(perhaps debian\); there is .*debian"):
         CATALOG.prepare("debain", None, {})
     with pytest.raises(NotFound, match=r"no release 'trixi' \(perhaps trixie\); there is 13, 12, 11"):
         CATALOG.prepare("debian", "trixi", {})

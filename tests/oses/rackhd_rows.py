@@ -138,6 +138,13 @@ ESXI = (
     Row(
         "networkDevices", device("vmnic1", {**FOUR, "vlanIds": [104, 105]}), "firstboot.sh", "'portgroup' 'set' '-p' 'pxed-vmk1' '-v' '105'"
     ),
+    Row(
+        "networkDevices",
+        device("vmnic1", {**FOUR, "vlanIds": [104, 105]}),
+        "firstboot.sh",
+        "'-i' 'vmk1' '-t' 'static' '-I' '192.168.1.29' '-N' '255.255.255.0'\n",
+        {"version": "6.0"},
+    ),
     Row("networkDevices", device("vmnic1", FOUR, esxSwitchName="vSwitch7"), "firstboot.sh", "'vswitch' 'standard' 'add' '-v' 'vSwitch7'"),
     Row("switchDevices", [{"switchName": "vSwitch1", "uplinks": ["vmnic2", "vmnic3"]}], "firstboot.sh", "run 'uplink' 'vSwitch1' 'vmnic3'"),
     Row("switchDevices", [{"switchName": "vSwitch1", "failoverPolicy": "iphash"}], "firstboot.sh", "'-v' 'vSwitch1' '-l' 'iphash'"),
@@ -230,6 +237,7 @@ UBUNTU = (
     Row("networkDevices", device("p50p1", None, SIX_LENGTH), "late.sh", '"fec0::6ab4:0:5efe:9d3c:e15/64"'),
     Row("networkDevices", device("p50p1", {**FOUR, "vlanIds": [104, 105]}), "late.sh", '"id": 105'),
     Row("interface", "eth1", "boot.ipxe", " ip=:::::eth1:dhcp "),
+    Row("interface", "auto", "boot.ipxe", " ip=dhcp ", usual=True),
     Row("kvm", True, "user-data", '"qemu-system-x86", "libvirt-daemon-system"'),
     Row("installPartitions", PARTITIONS, "disk.sh", '"path": "/boot"'),
     *of_kernel(),
@@ -305,7 +313,7 @@ WINDOWS = (
     Row("smbPassword", "onrack", "share.cmd", '"********"', SHARE),
     refused("smbRepo", SHARE["smbRepo"], "expected smbUser and smbPassword, since smbRepo is given"),
     Row("networkDevices", device("Ethernet 4", FOUR), "unattend.xml", "<Identifier>Ethernet 4</Identifier>"),
-    Row("networkDevices", device("00-50-56-AA-7A-85", FOUR), "unattend.xml", "<Identifier>00-50-56-AA-7A-85</Identifier>"),
+    Row("networkDevices", device("00:50:56:AA:7A:85", FOUR), "unattend.xml", "<Identifier>00-50-56-AA-7A-85</Identifier>"),
     Row("networkDevices", device("Ethernet 4", FOUR_LENGTH), "unattend.xml", "192.168.1.29/24"),
     Row("networkDevices", device("Ethernet 4", None, SIX), "unattend.xml", "fec0::6ab4:0:5efe:9d3c:e15/64"),
     Row("networkDevices", device("Ethernet 4", None, SIX_LENGTH), "unattend.xml", "fec0::6ab4:0:5efe:9d3c:e15/64"),

@@ -60,6 +60,7 @@ def python(tmp_path: Path) -> Path:
     return tmp_path / "venv" / "bin" / "python"
 
 
+@pytest.mark.slow
 def test_plugin_is_visible_from_a_plain_checkout(checkout: Path, tmp_path: Path, python: Path) -> None:
     assert "seen" in run(python, "-c", ASK, cwd=checkout, PYTHONDONTWRITEBYTECODE="1")
     assert "pxed" in run(python, "-m", "twisted", "--help", cwd=checkout)

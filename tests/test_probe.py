@@ -33,6 +33,7 @@ def free_port() -> int:
         return port
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("card", "counts"), [(OURS.upper(), True), (OTHER, False), (None, True)])
 async def test_an_open_port_counts_unless_another_machine_has_the_address(tmp_path: Path, card: str | None, counts: bool) -> None:
     arp = tmp_path / "arp"

@@ -96,6 +96,7 @@ def test_a_missing_interface_is_one_sentence_and_status_2(tmp_path: Path) -> Non
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_busy_http_port_is_one_sentence_and_status_2(tmp_path: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("0.0.0.0", 0))
@@ -109,6 +110,7 @@ def test_a_busy_http_port_is_one_sentence_and_status_2(tmp_path: Path) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_database_of_another_kind_is_one_sentence_and_status_2(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
@@ -120,6 +122,7 @@ def test_a_database_of_another_kind_is_one_sentence_and_status_2(tmp_path: Path)
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.limit(60)
 async def test_a_file_server_that_is_gone_holds_up_no_boot(tmp_path: Path) -> None:
     """All of the reactor's threads wait for a repository, a name server or the like: boot programs go out by HTTP and TFTP all the same."""

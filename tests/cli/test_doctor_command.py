@@ -79,6 +79,7 @@ def third(net: Network) -> Iterator[str]:
     net.ip("netns", "delete", name)
 
 
+@pytest.mark.slow
 def test_boot_files_from_the_dhcp_server_and_a_foreign_proxy_are_both_seen(net: Network, third: str, state: Path) -> None:
     """One server leases and hands out a file, the other is a proxy: what pxed would have to live with."""
     net.dnsmasq(RANGE, "--dhcp-boot=lpxelinux.0,site,10.77.0.9", interface="switch0")
@@ -92,6 +93,7 @@ def test_boot_files_from_the_dhcp_server_and_a_foreign_proxy_are_both_seen(net: 
     )
 
 
+@pytest.mark.slow
 def test_an_empty_network_a_busy_port_and_a_shut_firewall_are_fails_with_remedies(net: Network, state: Path) -> None:
     require("nft")
     holder = net.start(net.here, sys.executable, "-c", HOLD.format(port=69))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pxed.cli.output import ago, clean, duration, local, size
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_no_text_keeps_a_character_that_steers_a_terminal(text: str) -> None:
     shown = clean(text)

@@ -163,6 +163,7 @@ def test_any_text_a_node_may_send_is_stored(text: str) -> None:
     assert len(times.texts()[0]) <= 1000
 
 
+@pytest.mark.slow
 def test_a_flood_of_invented_nodes_leaves_a_bounded_timeline() -> None:
     """Their events go when they are forgotten; what is recorded after that goes with the next search."""
     times = Times()

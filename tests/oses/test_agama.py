@@ -224,6 +224,7 @@ def test_the_kernel_line_is_dracuts_and_agamas() -> None:
     assert not [word for word in words(proxy="http://10.0.0.1:3128") if word.startswith("proxy")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["minimal", "hostile"])
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
 def test_shellcheck_has_nothing_to_warn_of_in_any_hook(tmp_path: Path, case: str) -> None:

@@ -56,6 +56,7 @@ def kernel_line(**options: Any) -> str:
     return line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("release", "case"), EVERY)
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
 def test_shellcheck_has_nothing_to_warn_of(release: str, case: str, tmp_path: Path) -> None:
@@ -286,6 +287,7 @@ def test_an_appliance_that_is_away_for_a_moment_is_asked_again(tmp_path: Path) -
     assert box.told()[-1] == ("installed", "ok", "setup-alpine has finished")
 
 
+@pytest.mark.slow
 @NEEDS_BUSYBOX
 def test_the_new_system_gets_its_name_network_accounts_and_services(tmp_path: Path) -> None:
     options = {**sample("alpine", "full"), "layout": "plain", "after": "poweroff"}
@@ -330,6 +332,7 @@ def test_root_is_locked_if_nobody_may_be_root(tmp_path: Path) -> None:
     assert box.told()[-1] == ("installed", "fail", "could not lock the account of root")
 
 
+@pytest.mark.slow
 @NEEDS_BUSYBOX
 def test_hostile_commands_arrive_unchanged(tmp_path: Path) -> None:
     options = {**sample("alpine", "hostile"), "layout": "plain"}

@@ -20,6 +20,7 @@ def write(source: str, **context: Any) -> str:
     return BoundedRenderer({"x.sh.j2": source, "self.sh.j2": SELF}).render("x.sh.j2", context)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [family.name for family in FAMILIES])
 def test_pxeds_own_templates_come_out_the_same(family: str) -> None:
     plain, bounded = Catalog(resources=RESOURCES), Catalog(renderer=BoundedRenderer({}), resources=RESOURCES)

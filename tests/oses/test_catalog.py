@@ -75,6 +75,7 @@ def test_a_kernel_line_the_kernel_would_cut_is_refused() -> None:
     CATALOG.prepare("debian", None, {"kernelArgs": " ".join(f"a.b{i}=c" for i in range(40))})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", [None, 0, 7, 11, 19])
 @pytest.mark.parametrize("family", [name for name in CATALOG.families if name not in ("esxi", "windows", "proxmox")])
 def test_a_node_takes_its_files_from_the_repository_of_its_own_architecture(family: str, arch: int | None) -> None:

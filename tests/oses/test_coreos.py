@@ -79,6 +79,7 @@ def test_ignition_itself_can_refuse(wrong: dict[str, Any], tmp_path: Path) -> No
     assert run.returncode or run.stdout
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("case", ["minimal", "full"])
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")

@@ -51,6 +51,7 @@ def test_debconf_itself_accepts_every_preseed_file_without_a_word(release: str, 
     assert (run.returncode, run.stderr, run.stdout) == (0, "", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
 def test_shellcheck_has_nothing_to_warn_of_in_any_hook(case: str, tmp_path: Path) -> None:

@@ -173,6 +173,7 @@ def test_late_run_twice_creates_no_user_twice(tmp_path: Path) -> None:
     assert len([call for call in box.calls("in-target") if call.arguments[0] == "useradd"]) == 2
 
 
+@pytest.mark.slow
 def test_hostile_text_arrives_unchanged_in_the_installed_system(tmp_path: Path, shell: str) -> None:
     options = hostile()
     box = late(tmp_path, shell=shell, **options)
@@ -269,6 +270,7 @@ def chosen(tmp_path: Path, disk: Any, *, uefi: bool = False, shell: str = "sh", 
     return {question: value for _, question, _, value in lines}, box
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("disk", "device"),
     [

@@ -100,6 +100,7 @@ def test_boot_cfg_is_the_mediums_with_our_tree_and_answers(release: str, case: s
     assert (serial <= set(words)) == (case != "minimal")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
 def test_shellcheck_has_nothing_to_warn_of(case: str, tmp_path: Path) -> None:

@@ -123,6 +123,7 @@ esac
 needs_busybox = pytest.mark.skipif(not shutil.which("busybox"), reason="busybox is not installed")
 
 
+@pytest.mark.slow
 @needs_busybox
 @pytest.mark.parametrize(
     ("disk", "chosen"),
@@ -151,6 +152,7 @@ def test_a_disk_is_chosen_on_the_node(tmp_path: Path, disk: dict[str, Any], chos
     assert [(phase, status) for phase, status, _ in box.told()] == [("started", "ok")]
 
 
+@pytest.mark.slow
 @needs_busybox
 @pytest.mark.parametrize(
     "disk", [{"serial": "1"}, {"serial": "24BNXAG"}, {"serial": "WD"}, {"wwn": "e5"}, "60003", {"serial": "S24BNXAG805065"}]

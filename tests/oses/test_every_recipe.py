@@ -55,6 +55,7 @@ def test_restarted_before_each_await_it_ends_as_without(recipe: Recipe, cleanly:
     node.check()
 
 
+@pytest.mark.slow
 @every_recipe
 def test_said_again_before_and_after_a_restart_it_counts_once(recipe: Recipe) -> None:
     node = ScriptedNode(recipe)
@@ -81,6 +82,7 @@ def test_plain_notifications_count_for_the_next_await(recipe: Recipe) -> None:
     assert node.state == "done"
 
 
+@pytest.mark.slow
 @every_recipe
 def test_said_backwards_it_is_done_with_the_last_and_boots_what_it_must_meanwhile(recipe: Recipe) -> None:
     node = ScriptedNode(recipe)

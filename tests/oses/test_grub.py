@@ -73,6 +73,7 @@ def test_a_failure_is_told_to_pxed_and_leaves_for_the_disk() -> None:
     assert text.index("boot\n") < text.index("/notify/started") < text.index("chainloader") < text.index("\nexit\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_name_stays_text(name: str) -> None:
     for text in (script(hostile(), node=FakeNode(name=name, arch=7)), checked(CATALOG.localboot(FakeNode(name=name), "grub"))):

@@ -49,6 +49,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     return catalog(own_example.write(tmp_path_factory.mktemp("own")))
 
 
+@pytest.mark.slow
 def test_the_documents_check_says_what_the_document_says(tmp_path: Path) -> None:
     own_example.write(tmp_path)
     command, shown = own_example.console()
@@ -133,6 +134,7 @@ def test_the_list_says_where_everything_comes_from(example: Catalog) -> None:
 # every family
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_every_family_can_be_copied_and_takes_its_files_from_where_a_release_says(family: Any, tmp_path: Path) -> None:
     first = next(iter(family.releases))
@@ -238,6 +240,7 @@ def test_a_mistake_names_file_and_field(text: str, named: str, tmp_path: Path) -
     assert "$6$x$y" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "text", "named"),
     [

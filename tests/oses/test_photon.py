@@ -153,6 +153,7 @@ def _preinstall(box: Sandbox, config: dict[str, Any]) -> None:
                 place[name] = given[value[1:]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("release", "case"), EVERY)
 def test_each_installer_takes_its_kickstart_and_nothing_else_begins_with_a_dollar(tmp_path: Path, release: str, case: str) -> None:
     options = sample("photon", case)
@@ -179,6 +180,7 @@ def test_the_check_can_refuse(change: dict[str, Any], why: str) -> None:
         checked("4", {**kickstart("4", **SDA), **change})
 
 
+@pytest.mark.slow
 @EVERY_RELEASE
 @pytest.mark.parametrize("case", ["minimal", "full"])
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
@@ -346,6 +348,7 @@ def test_without_a_disk_that_fits_the_installer_ends_and_says_so(tmp_path: Path)
     assert not box.calls("setsid") + box.calls("vgchange")
 
 
+@pytest.mark.slow
 def test_an_appliance_that_is_away_for_a_moment_is_asked_again(tmp_path: Path) -> None:
     box = machine(tmp_path, refuse=0, **BY_SERIAL)
     box.fake("wget", FAKES["wget"].replace("$REFUSE", "5"))
@@ -406,6 +409,7 @@ def test_an_installer_that_has_finished_is_left_in_peace(tmp_path: Path) -> None
     assert len(box.told()) == before
 
 
+@pytest.mark.slow
 def test_the_new_system_gets_its_network_clock_accounts_and_services(tmp_path: Path) -> None:
     options = {name: value for name, value in sample("photon", "full").items() if name != "scripts"}
     box = machine(tmp_path, **options)
@@ -436,6 +440,7 @@ def test_kernel_arguments_are_added_to_the_menu_entry_and_to_nothing_else(tmp_pa
     assert box.target("/boot/grub2/grub.cfg") == GRUB_CFG.replace("$systemd_cmdline\n", f"$systemd_cmdline{added}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["report", "fail"])
 def test_what_a_failing_command_does_is_the_operators_choice(policy: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {**BY_SERIAL, "scripts": {"post": ["exit 7"]}, "onScriptFailure": policy}
@@ -447,6 +452,7 @@ def test_what_a_failing_command_does_is_the_operators_choice(policy: str, tmp_pa
     assert "scripts.post 1 ended with status 7" in text
 
 
+@pytest.mark.slow
 @EVERY_RELEASE
 def test_hostile_commands_arrive_unchanged(release: str, tmp_path: Path) -> None:
     options = sample("photon", "hostile")

@@ -227,6 +227,7 @@ def test_cpio_itself_finds_the_file_behind_its_head(tmp_path: Path) -> None:
             cpio.head("x", size)
 
 
+@pytest.mark.slow
 @EVERY_RELEASE
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
@@ -297,6 +298,7 @@ def test_a_node_installs_itself_and_its_first_boot_says_so(tmp_path: Path) -> No
     assert node.address
 
 
+@pytest.mark.slow
 def test_a_first_boot_that_is_cut_off_goes_on_where_it_was(tmp_path: Path) -> None:
     options = sample("proxmox", "full")
     box = new_system(tmp_path, **options)

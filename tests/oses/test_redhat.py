@@ -81,6 +81,7 @@ def whole(folder: Path, family: str, release: str, written: dict[str, str], **ma
     return parsed(family, release, written["ks.cfg"], (box.root / "tmp/pxed-disk.ks").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "release", "case"), EVERY)
 def test_pykickstart_of_that_release_takes_every_kickstart(tmp_path: Path, family: str, release: str, case: str) -> None:
     written = case_files(family, release, case)
@@ -91,6 +92,7 @@ def test_pykickstart_of_that_release_takes_every_kickstart(tmp_path: Path, famil
     assert found.rootpw.password == "!" or verifies(sample(family, case)["rootPassword"], found.rootpw.password)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "release"), RELEASES)
 @pytest.mark.parametrize("uefi", [False, True])
 @pytest.mark.parametrize("case", ["minimal", "full", "lvm"])
@@ -157,6 +159,7 @@ def test_without_devices_the_interface_that_booted_asks_dhcp(tmp_path: Path) -> 
     assert only.device == "eno2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "release"), RELEASES)
 def test_software_security_services_and_time(tmp_path: Path, family: str, release: str) -> None:
     found = whole(tmp_path, family, release, case_files(family, release, "full"))
@@ -285,6 +288,7 @@ def test_minor_releases_are_other_names_of_the_major_one() -> None:
     assert CATALOG.needs(CATALOG.prepare("rocky", "9.4", {})) == "rocky-9"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "release"), RELEASES)
 @pytest.mark.parametrize("case", ["minimal", "full", "hostile"])
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
@@ -332,6 +336,7 @@ def post(folder: Path, family: str, release: str, *, refuse: int = 0, run: bool 
     return box
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "release"), RELEASES)
 def test_post_makes_accounts_and_the_first_boot(tmp_path: Path, family: str, release: str) -> None:
     box = post(tmp_path, family, release, **sample(family, "full"))

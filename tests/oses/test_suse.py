@@ -101,6 +101,7 @@ def chosen(folder: Path, written: dict[str, str]) -> Any:
     return yast((box.root / "tmp/profile/modified.xml").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "release", "case"), EVERY)
 @pytest.mark.skipif(not shutil.which("xmllint"), reason="xmllint is not installed")
 def test_xmllint_takes_every_profile_and_nothing_in_it_asks(family: str, release: str, case: str) -> None:
@@ -286,6 +287,7 @@ def test_the_kernel_line_is_linuxrcs() -> None:
     assert "proxy=http://10.0.0.1:3128" in words(**outside)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["minimal", "full", "hostile"])
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
 def test_shellcheck_has_nothing_to_warn_of_in_any_hook(tmp_path: Path, case: str) -> None:

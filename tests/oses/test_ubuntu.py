@@ -104,6 +104,7 @@ def test_netplan_itself_makes_networkds_files_of_the_installed_systems_network(t
     assert "Id=104" in (network / "10-netplan-eth2.104.netdev").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
 def test_shellcheck_has_nothing_to_warn_of_in_any_hook(case: str, tmp_path: Path) -> None:
@@ -211,6 +212,7 @@ def test_a_machine_without_a_fitting_disk_is_left_as_it_is(tmp_path: Path) -> No
     assert chosen(box)["layout"]["match"]["path"] == PLACEHOLDER
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("uefi", "lvm"), [(True, False), (False, False), (True, True), (False, True)])
 def test_partitions_are_curtins_actions_with_what_the_firmware_needs_in_front(tmp_path: Path, *, uefi: bool, lvm: bool) -> None:
     options = sample("ubuntu", "full") | {"layout": "lvm" if lvm else "custom"}
@@ -265,6 +267,7 @@ def test_late_leaves_everything_that_was_asked_for(tmp_path: Path) -> None:
     assert verifies(SECRET, root[2])
 
 
+@pytest.mark.slow
 def test_late_fails_where_an_interface_is_missing_and_survives_hostile_values(tmp_path: Path) -> None:
     missing = late(tmp_path / "a", networkDevices=[{"device": "02:00:00:00:00:01"}])
     (told,) = missing.told()

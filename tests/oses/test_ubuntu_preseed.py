@@ -41,6 +41,7 @@ def case_files(case: str) -> dict[str, str]:
     return files(**sample("ubuntu", case, "18.04"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.skipif(not shutil.which("debconf-set-selections"), reason="debconf-set-selections (package debconf) is not installed")
 def test_debconf_itself_accepts_every_preseed_file_without_a_word(case: str, tmp_path: Path) -> None:
@@ -177,6 +178,7 @@ def test_late_makes_name_network_clock_accounts_and_a_first_boot(tmp_path: Path,
     assert box.told() == [("installed", "ok", "debian-installer has finished")]
 
 
+@pytest.mark.slow
 @SHELLS
 def test_hostile_commands_arrive_unchanged(tmp_path: Path, shell: str) -> None:
     assert late(tmp_path, shell, **sample("ubuntu", "hostile", "18.04")).scripts == [command + "\n" for command in HOSTILE]

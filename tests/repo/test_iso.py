@@ -126,6 +126,7 @@ def test_a_udf_file_of_several_allocation_descriptors_is_one_stretch(tmp_path: P
         assert os.pread(f.fileno(), 5, start + length - 5) == b"THE_E"
 
 
+@pytest.mark.slow
 @needs("xorriso")
 @pytest.mark.parametrize("behind", [1, 100, 69_000])
 def test_an_image_that_is_cut_off_in_its_last_file_is_refused_by_name(tmp_path: Path, behind: int) -> None:
@@ -150,6 +151,7 @@ def test_what_is_no_image_is_a_sentence(tmp_path: Path) -> None:
             read_index(tmp_path / name)
 
 
+@pytest.mark.slow
 @needs("genisoimage")
 def test_damage_anywhere_in_the_directories_is_a_sentence_or_harmless(tmp_path: Path) -> None:
     image = media.genisoimage(media.tree(tmp_path / "t", {"A/B.TXT": "b", "C.TXT": "c"}), tmp_path / "m.iso", "-R", "-udf")

@@ -272,6 +272,7 @@ def transfer(wire: Wire, receiver: Receiver, line: random.Random, *, loss: float
     return wire.now - start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edk2", [False, True])
 @pytest.mark.parametrize("window", [1, 4, 16])
 @pytest.mark.parametrize(

@@ -74,6 +74,7 @@ def lives(draw: st.DrawFn) -> tuple[Recipe, list[tuple[str, str | None]]]:
     return recipe, draw(st.lists(st.one_of(said, said, said, said, restarted, failed), max_size=12))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(lives())
 def test_any_order_of_notifications_and_restarts_ends_as_the_rules_say(life: tuple[Recipe, list[tuple[str, str | None]]]) -> None:

@@ -185,6 +185,7 @@ def test_a_late_callback_after_the_port_is_a_duplicate() -> None:
 happenings = st.lists(st.sampled_from(["open", "shut", "look", "look", "kill", "booted", "started"]), max_size=14)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.booleans(), happenings)
 def test_in_any_order_only_the_nodes_word_or_a_port_that_was_silent_makes_it_done(held: bool, happened: list[str]) -> None:

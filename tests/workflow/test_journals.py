@@ -68,6 +68,7 @@ def left_behind(recipe: str, version: int, recorded: list[dict[str, Any]], lengt
     return appliance.restart()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(JOURNALS.glob("*.json")), ids=lambda path: path.stem)
 def test_a_recorded_install_goes_on_from_each_of_its_steps(path: Path) -> None:
     recorded = json.loads(path.read_text(encoding="ascii"))

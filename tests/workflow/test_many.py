@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import func, select
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
@@ -65,6 +66,7 @@ def together(*coroutines: Coroutine[Any, Any, Any]) -> Deferred[list[Any]]:
     return gatherResults([Deferred.fromCoroutine(each) for each in coroutines], consumeErrors=True)
 
 
+@pytest.mark.slow
 def test_a_hundred_installs_at_once_survive_a_restart_and_all_end(tmp_path: Path) -> None:
     core = Core(tmp_path / "pxed.db")
     some = [(), ("started",), ("started", "installed"), ("installed",)]

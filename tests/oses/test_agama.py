@@ -257,6 +257,7 @@ def profile_of(box: Sandbox) -> Path:
     return box.root / "run/pxed/autoinst.json"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [*CASES, "lvm"])
 def test_the_disk_is_put_into_the_profile_on_the_node_and_nothing_else_changes(tmp_path: Path, case: str) -> None:
     options = LVM if case == "lvm" else sample("leap", case)
@@ -269,6 +270,7 @@ def test_the_disk_is_put_into_the_profile_on_the_node_and_nothing_else_changes(t
     assert found == before
 
 
+@pytest.mark.slow
 def test_what_goes_on_beside_agama_is_started_before_there_is_a_profile(tmp_path: Path) -> None:
     box, _ = prepare(tmp_path)
     log, watch = (call.arguments for call in box.calls("systemd-run"))
@@ -278,6 +280,7 @@ def test_what_goes_on_beside_agama_is_started_before_there_is_a_profile(tmp_path
     assert len(box.calls("systemd-run")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "refuse", "message"),
     [
@@ -342,6 +345,7 @@ def runs(box: Sandbox) -> list[tuple[str, ...]]:
     return [call.arguments[1:] for call in box.calls("chroot")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["sles", "leap"])
 def test_post_makes_network_clock_accounts_and_a_first_boot(tmp_path: Path, family: str) -> None:
     box = post(tmp_path, family, **sample(family, "full"))
@@ -393,10 +397,12 @@ def test_labels_are_set_where_the_system_has_a_policy(tmp_path: Path) -> None:
     assert {"/usr/local/lib/pxed", "/etc/systemd/system", "/root"} <= set(labelled)
 
 
+@pytest.mark.slow
 def test_hostile_commands_arrive_unchanged(tmp_path: Path) -> None:
     assert post(tmp_path, "sles", **sample("sles", "hostile")).scripts == [command + "\n" for command in HOSTILE]
 
 
+@pytest.mark.slow
 def test_a_command_that_fails_is_told_or_fails_the_install(tmp_path: Path) -> None:
     for number, (choice, status) in enumerate((("report", "ok"), ("fail", "fail"))):
         box = post(tmp_path / str(number), run=True, scripts={"post": ["exit 3"]}, onScriptFailure=choice)

@@ -235,6 +235,7 @@ def test_a_node_installs_itself_and_its_first_boot_says_so(tmp_path: Path) -> No
     assert node.state == "done"
 
 
+@pytest.mark.slow
 @NEEDS_BUSYBOX
 def test_the_installed_system_never_starts_the_installer(tmp_path: Path) -> None:
     """Twice: the service has removed itself before /etc is copied, and post.sh removes what was copied all the same."""
@@ -249,6 +250,7 @@ def test_the_installed_system_never_starts_the_installer(tmp_path: Path) -> None
     assert len(box.calls("setsid")) == 1
 
 
+@pytest.mark.slow
 @NEEDS_BUSYBOX
 def test_without_a_disk_that_fits_nothing_is_erased(tmp_path: Path) -> None:
     options: dict[str, Any] = {"installDisk": {"serial": "other"}}
@@ -260,6 +262,7 @@ def test_without_a_disk_that_fits_nothing_is_erased(tmp_path: Path) -> None:
     assert not box.calls("setup-alpine") + box.calls("reboot")
 
 
+@pytest.mark.slow
 @NEEDS_BUSYBOX
 @pytest.mark.parametrize(
     ("name", "body", "words"),
@@ -280,6 +283,7 @@ def test_a_failing_installer_is_quoted_and_nothing_restarts(name: str, body: str
     assert not box.calls("reboot")
 
 
+@pytest.mark.slow
 @NEEDS_BUSYBOX
 def test_an_appliance_that_is_away_for_a_moment_is_asked_again(tmp_path: Path) -> None:
     box = machine(tmp_path, refuse=7, **BY_SERIAL)
@@ -319,6 +323,7 @@ def test_the_new_system_gets_its_name_network_accounts_and_services(tmp_path: Pa
     assert CATALOG.prepare("alpine", None, {"after": "poweroff"}).recipe == "alpine-off"
 
 
+@pytest.mark.slow
 @NEEDS_BUSYBOX
 def test_root_is_locked_if_nobody_may_be_root(tmp_path: Path) -> None:
     """setup-alpine -e leaves an empty password."""

@@ -325,6 +325,7 @@ def test_a_node_installs_itself_and_its_first_boot_says_so(family: str, tmp_path
     assert not (box.root / home[1:]).exists()
 
 
+@pytest.mark.slow
 @BOTH
 def test_an_appliance_that_is_away_for_a_moment_is_asked_again(family: str, tmp_path: Path) -> None:
     box = machine(tmp_path, family, refuse=5, **DISK)
@@ -343,6 +344,7 @@ def test_without_a_disk_that_fits_nothing_is_written(family: str, tmp_path: Path
     assert not box.calls("flatcar-install") + box.calls("coreos-installer") + box.calls("systemctl")
 
 
+@pytest.mark.slow
 @BOTH
 def test_an_installer_that_fails_is_quoted_and_nothing_restarts(family: str, tmp_path: Path) -> None:
     box = machine(tmp_path, family, ends=3, **DISK)
@@ -353,6 +355,7 @@ def test_an_installer_that_fails_is_quoted_and_nothing_restarts(family: str, tmp
     assert not box.calls("systemctl")
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_config_that_cannot_be_fetched_ends_the_install_before_the_disk_is_touched(family: str, tmp_path: Path) -> None:
     box = machine(tmp_path, family, **DISK)
@@ -362,6 +365,7 @@ def test_a_config_that_cannot_be_fetched_ends_the_install_before_the_disk_is_tou
     assert not box.calls("flatcar-install") + box.calls("coreos-installer")
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_node_that_is_to_be_switched_off_is(family: str, tmp_path: Path) -> None:
     box = machine(tmp_path, family, after="poweroff", **DISK)
@@ -370,6 +374,7 @@ def test_a_node_that_is_to_be_switched_off_is(family: str, tmp_path: Path) -> No
     assert CATALOG.prepare(family, None, {"after": "poweroff"}).recipe == "coreos-off"
 
 
+@pytest.mark.slow
 @BOTH
 def test_hostile_commands_arrive_unchanged(family: str, tmp_path: Path) -> None:
     inside = contents(config(family, **sample(family, "hostile")))

@@ -115,6 +115,7 @@ def test_the_first_boot_tries_again_until_we_take_it(tmp_path: Path, client: str
         assert leftovers(box) == []
 
 
+@pytest.mark.slow
 def test_an_appliance_that_never_answers_leaves_the_unit_for_the_next_boot(tmp_path: Path) -> None:
     box, script = box_with(tmp_path, "http://127.0.0.1:9", scripts={"firstboot": ["echo once >>ran"]})
     quick = script.replace('"$try" -lt 300', '"$try" -lt 3')

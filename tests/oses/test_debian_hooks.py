@@ -78,6 +78,7 @@ def test_early_tells_that_the_installer_has_started_and_leaves_the_way_to_the_ot
     assert (box.root / "usr/bin/pxed-run").stat().st_mode & 0o111
 
 
+@pytest.mark.slow
 def test_early_ends_well_even_if_nobody_listens(tmp_path: Path) -> None:
     box = Sandbox(tmp_path, refuse=1000)
     assert box.run(files()["early.sh"]).returncode == 0
@@ -86,6 +87,7 @@ def test_early_ends_well_even_if_nobody_listens(tmp_path: Path) -> None:
     assert "could not tell the appliance" in box.calls("logger")[-1].arguments[-1]
 
 
+@pytest.mark.slow
 def test_the_early_command_of_the_answers_fetches_and_runs_early_and_never_fails(tmp_path: Path) -> None:
     written = files()
     (line,) = [line for line in written["preseed.cfg"].splitlines() if "preseed/early_command" in line]
@@ -98,6 +100,7 @@ def test_the_early_command_of_the_answers_fetches_and_runs_early_and_never_fails
         assert bool(box.told()) == started
 
 
+@pytest.mark.slow
 def test_pxed_run_fetches_a_hook_runs_it_and_reports_what_it_cannot_fetch(tmp_path: Path) -> None:
     for refuse, told in ((2, []), (1000, [("installed", "fail", "the installer could not fetch its hook x.sh")])):
         box = Sandbox(tmp_path / str(refuse), refuse=0)
@@ -112,6 +115,7 @@ def test_pxed_run_fetches_a_hook_runs_it_and_reports_what_it_cannot_fetch(tmp_pa
         assert other.calls("reboot") == []
 
 
+@pytest.mark.slow
 def test_without_its_word_about_the_disk_the_installer_does_not_go_on(tmp_path: Path) -> None:
     box = Sandbox(tmp_path / "early")
     box.run(files()["early.sh"])
@@ -121,6 +125,7 @@ def test_without_its_word_about_the_disk_the_installer_does_not_go_on(tmp_path: 
     assert len(other.calls("reboot")) == 1
 
 
+@pytest.mark.slow
 def test_late_leaves_everything_that_was_asked_for(tmp_path: Path, shell: str) -> None:
     box = late(tmp_path, shell=shell, **FULL)
     assert box.target("/etc/hostname") == "web1\n"
@@ -131,6 +136,7 @@ def test_late_leaves_everything_that_was_asked_for(tmp_path: Path, shell: str) -
     assert box.told() == [("installed", "ok", "debian-installer has finished")]
 
 
+@pytest.mark.slow
 def test_late_writes_the_network_with_names_looked_up_by_mac_address(tmp_path: Path) -> None:
     text = late(tmp_path, **FULL).target("/etc/network/interfaces")
     assert text.startswith(
@@ -147,6 +153,7 @@ def test_late_fails_the_install_if_a_named_interface_is_not_there(tmp_path: Path
     assert box.told() == [("installed", "fail", "this machine has no network interface 52:54:00:00:00:99 networkDevices ")]
 
 
+@pytest.mark.slow
 def test_late_creates_users_with_hashes_keys_groups_and_sudo(tmp_path: Path) -> None:
     box = late(tmp_path, **FULL)
     runs = [call.arguments for call in box.calls("in-target")]
@@ -167,6 +174,7 @@ def test_late_creates_users_with_hashes_keys_groups_and_sudo(tmp_path: Path) -> 
     assert box.mode("/etc/sudoers.d/pxed-ann") == 0o440
 
 
+@pytest.mark.slow
 def test_late_run_twice_creates_no_user_twice(tmp_path: Path) -> None:
     box = late(tmp_path, **FULL)
     box.run(files(**FULL)["late.sh"])
@@ -311,6 +319,7 @@ def test_a_disk_that_is_not_there_fails_the_install_and_says_what_is(tmp_path: P
     assert "Stick" not in message.replace("option disk", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("uefi", [False, True])
 def test_the_recipe_fits_the_firmware_the_node_really_has(tmp_path: Path, uefi: bool) -> None:
     answers, _ = chosen(tmp_path, None, uefi=uefi, installPartitions=FULL["installPartitions"])
@@ -320,6 +329,7 @@ def test_the_recipe_fits_the_firmware_the_node_really_has(tmp_path: Path, uefi: 
     assert recipe.endswith("mountpoint{ / } label{ root } .")
 
 
+@pytest.mark.slow
 def test_partitions_that_do_not_fit_fail_the_install_before_partman_makes_others(tmp_path: Path) -> None:
     parts = [{"mountPoint": "/", "size": "300G"}]
     answers, box = chosen(tmp_path / "small", "smallest", installPartitions=parts)
@@ -338,6 +348,7 @@ def test_an_answer_that_is_not_taken_ends_the_install_before_a_disk_is_touched(t
     assert len(box.calls("reboot")) == 1
 
 
+@pytest.mark.slow
 def test_without_partitions_the_installers_own_recipe_is_left_alone(tmp_path: Path) -> None:
     assert set(chosen(tmp_path, None)[0]) == {"partman-auto/disk", "grub-installer/bootdev"}
 

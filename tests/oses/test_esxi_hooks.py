@@ -183,6 +183,7 @@ def test_no_disk_that_fits_ends_the_install_with_a_list(tmp_path: Path) -> None:
     assert not (box.root / "tmp/pxed-disk.cfg").exists()
 
 
+@pytest.mark.slow
 @needs_busybox
 def test_the_first_boot_sets_up_all_that_was_asked_and_restarts(tmp_path: Path) -> None:
     box = sandbox(tmp_path)
@@ -203,6 +204,7 @@ def test_the_first_boot_sets_up_all_that_was_asked_and_restarts(tmp_path: Path) 
     assert [call.arguments for call in box.calls("reboot")] == [("-d", "10")]
 
 
+@pytest.mark.slow
 @needs_busybox
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_next_boot_reports_and_local_sh_is_as_it_was(tmp_path: Path, fails: bool) -> None:
@@ -221,6 +223,7 @@ def test_the_next_boot_reports_and_local_sh_is_as_it_was(tmp_path: Path, fails: 
     assert ("scripts.firstboot" in url) == fails
 
 
+@pytest.mark.slow
 @needs_busybox
 def test_hostile_commands_arrive_byte_for_byte_and_break_nothing(tmp_path: Path) -> None:
     box = sandbox(tmp_path)

@@ -319,6 +319,7 @@ def curled(box: Sandbox) -> list[tuple[str, str, str]]:
     return [(each[1], each[2], each[3].replace("+", " ")) for each in found if each]
 
 
+@pytest.mark.slow
 def test_the_disk_is_chosen_on_the_node_and_a_former_systems_volumes_are_let_go(tmp_path: Path) -> None:
     box = machine(tmp_path, **BY_SERIAL)
     box.fake("pvs", 'printf "  /dev/sda2 old\\n  /dev/sdaa1 other\\n  /dev/sdb1 more\\n  /dev/sda3\\n"\n')
@@ -329,6 +330,7 @@ def test_the_disk_is_chosen_on_the_node_and_a_former_systems_volumes_are_let_go(
     assert watch.arguments[2].isdigit()
 
 
+@pytest.mark.slow
 def test_a_namespace_of_nvme_is_not_taken_for_a_partition_of_another(tmp_path: Path) -> None:
     options: dict[str, Any] = {"installDisk": {"size": "smallest"}}
     box = machine(tmp_path, **options)
@@ -401,6 +403,7 @@ def test_a_failing_installer_is_quoted(case: str, tmp_path: Path) -> None:
     assert " ".join(text.split()) == LOGS[case][1]
 
 
+@pytest.mark.slow
 def test_an_installer_that_has_finished_is_left_in_peace(tmp_path: Path) -> None:
     box = machine(tmp_path, **BY_SERIAL)
     installer(box, "5", kernel_line(**BY_SERIAL))
@@ -428,6 +431,7 @@ def test_the_new_system_gets_its_network_clock_accounts_and_services(tmp_path: P
     assert box.told()[-1][2].rstrip() == "the Photon installer has finished"
 
 
+@pytest.mark.slow
 def test_kernel_arguments_are_added_to_the_menu_entry_and_to_nothing_else(tmp_path: Path) -> None:
     options: dict[str, Any] = {
         **BY_SERIAL,

@@ -129,6 +129,7 @@ def test_a_system_partition_of_ones_own_is_kept_and_bios_still_gets_what_it_need
         assert found.reqpart.reqpart == (not uefi)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "release"), RELEASES)
 def test_networks_are_what_was_asked_for(tmp_path: Path, family: str, release: str) -> None:
     found = whole(tmp_path, family, release, case_files(family, release, "full")).network.network
@@ -305,6 +306,7 @@ def test_shellcheck_has_nothing_to_warn_of_in_any_hook(tmp_path: Path, family: s
 # pre.sh
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("disk", "device"), [(None, "sda"), ({"serial": "wd-123"}, "sda"), ("smallest", "vda"), ("/dev/disk/by-id/x", "disk/by-id/x")]
 )
@@ -352,6 +354,7 @@ def test_post_makes_accounts_and_the_first_boot(tmp_path: Path, family: str, rel
     assert box.told() == [("installed", "ok", "anaconda has finished")]
 
 
+@pytest.mark.slow
 def test_what_the_old_network_commands_lack_is_written_into_their_files(tmp_path: Path) -> None:
     box = machine(tmp_path)
     scripts = box.root / "target/etc/sysconfig/network-scripts"
@@ -367,6 +370,7 @@ def test_what_the_old_network_commands_lack_is_written_into_their_files(tmp_path
     assert (box.root / "target/etc/ntp.conf").read_text() == "driftfile x\nserver ntp1.example.com iburst\nserver 10.0.2.3 iburst\n"
 
 
+@pytest.mark.slow
 def test_hostile_commands_arrive_unchanged(tmp_path: Path) -> None:
     box = post(tmp_path, "rocky", "9", **sample("rocky", "hostile"))
     assert box.scripts == [command + "\n" for command in HOSTILE]

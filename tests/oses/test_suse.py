@@ -134,6 +134,7 @@ def test_the_list_of_elements_finds_what_is_not_in_it(family: str, release: str)
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "release", "case"), EVERY)
 def test_the_disk_and_the_interfaces_are_put_in_on_the_node(tmp_path: Path, family: str, release: str, case: str) -> None:
     written = case_files(family, release, case)
@@ -148,6 +149,7 @@ def test_the_disk_and_the_interfaces_are_put_in_on_the_node(tmp_path: Path, fami
     }
 
 
+@pytest.mark.slow
 @EVERY_RELEASE
 def test_networks_are_what_was_asked_for(tmp_path: Path, family: str, release: str) -> None:
     found = chosen(tmp_path, case_files(family, release, "full"))["networking"]
@@ -306,6 +308,7 @@ def test_shellcheck_has_nothing_to_warn_of_in_any_hook(tmp_path: Path, case: str
 # pre.sh
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -337,6 +340,7 @@ def post(folder: Path, family: str, release: str, *, refuse: int = 0, run: bool 
     return box
 
 
+@pytest.mark.slow
 @EVERY_RELEASE
 def test_post_makes_accounts_and_a_first_boot_that_waits_for_stage_2(tmp_path: Path, family: str, release: str) -> None:
     box = post(tmp_path, family, release, **sample(family, "full"))
@@ -354,6 +358,7 @@ def test_post_makes_accounts_and_a_first_boot_that_waits_for_stage_2(tmp_path: P
     assert box.told() == [("installed", "ok", "YaST has finished stage 1")]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("visudo"), reason="visudo is not installed")
 def test_sudo_takes_the_rules(tmp_path: Path) -> None:
     box = post(tmp_path, "leap", "15", **sample("leap", "full"))
@@ -361,11 +366,13 @@ def test_sudo_takes_the_rules(tmp_path: Path) -> None:
         subprocess.run(["visudo", "-c", "-f", file], check=True, capture_output=True, timeout=30)
 
 
+@pytest.mark.slow
 def test_hostile_commands_arrive_unchanged(tmp_path: Path) -> None:
     box = post(tmp_path, "sles", "15", **sample("sles", "hostile"))
     assert box.scripts == [command + "\n" for command in HOSTILE]
 
 
+@pytest.mark.slow
 def test_a_command_that_fails_is_told_or_fails_the_install(tmp_path: Path) -> None:
     for number, (choice, status) in enumerate((("report", "ok"), ("fail", "fail"))):
         box = post(tmp_path / str(number), "leap", "15", run=True, scripts={"post": ["exit 3"]}, onScriptFailure=choice)

@@ -197,6 +197,7 @@ def test_a_hook_that_cannot_be_fetched_ends_the_install_and_says_so(tmp_path: Pa
     assert box.told()[-1] == ("installed", "fail", "the installer could not fetch its hook gone.sh")
 
 
+@pytest.mark.slow
 def test_the_disk_is_chosen_on_the_machine_and_written_into_the_installers_answers(tmp_path: Path) -> None:
     box, written = machine(tmp_path, installDisk={"serial": "wd-123"}, layout="lvm")
     assert box.run(written["disk.sh"]).returncode == 0
@@ -250,6 +251,7 @@ def late(tmp_path: Path, **options: Any) -> Sandbox:
     return box
 
 
+@pytest.mark.slow
 def test_late_leaves_everything_that_was_asked_for(tmp_path: Path) -> None:
     box = late(tmp_path, **sample("ubuntu", "full"))
     assert box.told()[-1] == ("installed", "ok", "the Ubuntu installer has finished")

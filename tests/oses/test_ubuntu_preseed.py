@@ -160,6 +160,7 @@ def late(folder: Path, shell: str = "dash", **options: Any) -> Sandbox:
     return box
 
 
+@pytest.mark.slow
 @SHELLS
 def test_late_makes_name_network_clock_accounts_and_a_first_boot(tmp_path: Path, shell: str) -> None:
     box = late(tmp_path, shell, **sample("ubuntu", "full", "18.04"))

@@ -35,11 +35,11 @@ def scene() -> Iterator[Scene]:
     made.collector.stop()
 
 
-def test_python_itself_does_no_full_collection_meanwhile() -> None:
+def test_python_itself_collects_the_young_alone_meanwhile() -> None:
     before, scene = gc.get_threshold(), Scene()
     scene.collector.start()
-    assert gc.get_threshold()[:2] == before[:2]
-    assert gc.get_threshold()[2] > 1_000_000
+    assert gc.get_threshold()[0] == before[0]
+    assert min(gc.get_threshold()[1:]) > 1_000_000
     assert gc.get_freeze_count() > 0
     scene.collector.stop()
     assert gc.get_threshold() == before

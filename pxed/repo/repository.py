@@ -21,6 +21,7 @@ from pxed.repo.disk import Disk
 from pxed.repo.fetch import Fetch, UpstreamFailed
 from pxed.repo.isolayer import Indexes, IsoLayer
 from pxed.repo.mirror import Described, Mirror
+from pxed.repo.recent import Recent
 from pxed.repo.upstream import Upstream, make_client
 
 if TYPE_CHECKING:
@@ -44,14 +45,24 @@ class Layer(Protocol):
 
 
 class Repository:
-    """`name` is its place in URLs."""
+    """`name` is its place in URLs. `recent`: what was opened a moment ago is not looked for again."""
 
-    def __init__(self, name: str, layers: Sequence[Layer]) -> None:
+    def __init__(self, name: str, layers: Sequence[Layer], *, recent: Recent | None = None) -> None:
         self.name = name
         self.layers = tuple(layers)
+        self._recent = recent
 
     async def open(self, path: str, *, head: bool = False) -> Source:
         """The first layer's file. NotFound if no layer has it; UpstreamFailed if one that might have it can't say and no other has it."""
+        known = self._recent.take(path) if self._recent is not None else None
+        if known is not None:
+            return known
+        found = await self._found(path, head)
+        if self._recent is not None and isinstance(found, Opened):
+            self._recent.keep(path, found)
+        return found
+
+    async def _found(self, path: str, head: bool) -> Source:
         problem: PxedError | None = None
         for layer in self.layers:
             try:
@@ -70,10 +81,12 @@ class Repository:
         raise NotFound(f"repository {self.name} is no .iso")
 
     def stop(self) -> None:
-        """Give up what is being fetched. May be called twice."""
+        """Give up what is being fetched and what is open. May be called twice."""
         for layer in self.layers:
             if isinstance(layer, Mirror):
                 layer.stop()
+        if self._recent is not None:
+            self._recent.close()
 
 
 class Builder:
@@ -88,7 +101,7 @@ class Builder:
     def build(self, name: str, sources: Sequence[str], cache_bytes: int, *, any_case: bool = False) -> Repository:
         """A layer per source: directory, .iso, http(s) URL or ``apt``. Blocking but brief: looks at files, reads apt's sources."""
         layers = (self._layer(name, text, cache_bytes, any_case) for text in sources)
-        return Repository(name, [layer for layer in layers if layer is not None])
+        return Repository(name, [layer for layer in layers if layer is not None], recent=Recent(self._reactor))
 
     def _layer(self, name: str, text: str, cache_bytes: int, any_case: bool) -> Layer | None:
         if text.startswith("/"):

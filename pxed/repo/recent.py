@@ -1,0 +1,74 @@
+"""Files that were opened a moment ago, for those who ask for the same one: in a boot storm everybody does.
+
+Opening takes a thread, and a thread that runs Python holds up the reactor; a second descriptor of an open file takes two microseconds.
+What an operator replaces is served as it was for `KEPT` seconds at most.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any
+
+from pxed.repo.directory import Opened
+
+KEPT = 1.0
+"""Seconds; no more than TFTP takes a name that was looked up for good."""
+MOST = 32
+"""Descriptors."""
+
+
+class Recent:
+    """By name. `clock`: IReactorTime, whose time may be set back. `close` when nobody asks any more; may be called twice."""
+
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+        self._kept: dict[str, tuple[float, Opened]] = {}  # oldest first
+        self._sweep: Any = None
+
+    def take(self, name: str) -> Opened | None:
+        """The file with a descriptor of its own, which the caller closes; None if it must be opened."""
+        at, file = self._kept.get(name, (0.0, None))
+        if file is None or not 0 <= self._clock.seconds() - at < KEPT:
+            return None
+        return _copy(file)
+
+    def keep(self, name: str, file: Opened) -> None:
+        """`file` was opened just now; it stays the caller's."""
+        copy = _copy(file)
+        if copy is None:
+            return
+        self._drop(name)
+        if len(self._kept) >= MOST:
+            self._drop(next(iter(self._kept)))
+        self._kept[name] = (self._clock.seconds(), copy)
+        if self._sweep is None:
+            self._sweep = self._clock.callLater(KEPT, self._close_old)
+
+    def close(self) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        for name in list(self._kept):
+            self._drop(name)
+
+    def _close_old(self) -> None:
+        self._sweep = None
+        now = self._clock.seconds()
+        for name in [name for name, (at, _) in self._kept.items() if not 0 <= now - at < KEPT]:
+            self._drop(name)
+        if self._kept:
+            self._sweep = self._clock.callLater(KEPT, self._close_old)
+
+    def _drop(self, name: str) -> None:
+        kept = self._kept.pop(name, None)
+        if kept is not None:
+            kept[1].close()
+
+
+def _copy(file: Opened) -> Opened | None:
+    """None if this process has no descriptor left."""
+    try:
+        return replace(file, fd=os.dup(file.fd))
+    except OSError:
+        return None

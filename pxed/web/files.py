@@ -39,7 +39,7 @@ async def send_file(request: Any, file: Opened, *, disk: Disk, clock: Any) -> in
                 await sendfile.send(request, os.dup(file.fd), *part, disk=disk, clock=clock)
             fd, file.fd = file.fd, -1
             await sendfile.send(request, fd, offset, length, disk=disk, clock=clock)
-            request.finish()
+            request.end()
             return answer.length
     finally:
         file.close()

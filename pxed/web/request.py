@@ -16,6 +16,7 @@ from twisted.web.error import UnsupportedMethod
 from pxed.errors import Conflict, InvalidRequest, NotFound, PxedError, StorageUnavailable
 from pxed.repo.fetch import UpstreamFailed
 from pxed.web.channel import BODY, IDLE, Channel
+from pxed.web.connection import Connection
 from pxed.web.turns import Turns
 
 log = Logger()
@@ -114,6 +115,21 @@ class Request(server.Request):
             self.setHeader(b"Content-Type", content_type.encode("ascii"))
         if code not in {204, 304}:
             self.setHeader(b"Content-Length", b"%d" % len(data))
+        self.at_once(self._whole, data)
+
+    def end(self) -> None:
+        """`finish`, with what that writes sent in this turn."""
+        self.at_once(self.finish)
+
+    def at_once(self, write: Callable[..., object], *args: Any) -> None:
+        """Call ``write(*args)`` and send what it writes in this turn, if our connection can."""
+        transport = self.channel.transport
+        if isinstance(transport, Connection):
+            transport.at_once(write, *args)
+        else:
+            write(*args)
+
+    def _whole(self, data: bytes) -> None:
         self.write(data)
         self.finish()
 

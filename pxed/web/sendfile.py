@@ -217,9 +217,12 @@ class _BySendfile:
     async def run(self) -> None:
         """Returns when all is sent, or early (`body.left` > 0) if sendfile can't read this file. ConnectionLost as `send`."""
         self._cork(True)
-        self._body.request.write(b"")
+        self._body.request.at_once(self._body.request.write, b"")
         self._transport.doWrite = self._hook
-        self._transport.startWriting()
+        if self._transport.dataBuffer or self._transport._tempDataBuffer:
+            self._transport.startWriting()
+        else:
+            self._do_write()
         await self._done
 
     def _cork(self, on: bool) -> None:

@@ -345,7 +345,7 @@ class Appliance(service.MultiService):
 
     def _boot_script(self, name: str, peer: str) -> bytes | None:
         """What TFTP has under names that are no files: GRUB's configuration and autoexec.ipxe."""
-        base = self.dhcp.base_url(peer)
+        base = self.dhcp.base_url(peer) if self.scripts.is_named(name) else None
         script = self.scripts.named(name, peer, base) if base is not None else None
         return script.encode() if script is not None else None
 

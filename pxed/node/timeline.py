@@ -29,7 +29,7 @@ QUEUE = 8192
 """Events that may wait for the store; those of an install may use as much again."""
 JUMP = 100_000
 """Ids skipped at a restart: more than can have been told and not stored."""
-_PLAIN = frozenset({str, int, bool, type(None)})
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 ORPHANS_EVERY = 10_000
 """Events between two searches for events of forgotten nodes."""
 

@@ -62,6 +62,12 @@ class BootScripts:
         self._catalog = catalog
         self._urls = urls
 
+    @staticmethod
+    def is_named(name: str) -> bool:
+        """Whether boot loaders ask for `name` of their own accord: what `named` has a script for."""
+        last = name.rsplit("/", 1)[-1].lower()
+        return last in {"autoexec.ipxe", "grub.cfg"} or _GRUB_BY_MAC.fullmatch(last) is not None
+
     def named(self, name: str, peer: str, base: str, *, asked: bool = True) -> str | None:
         """The script for a file that boot loaders ask for of their own accord; None for every other name.
 

@@ -61,6 +61,9 @@ class SecretUrl(SecretStr):
 
 Kept = SecretStr | Sealed
 
+_NEVER_SECRET = frozenset({str, int, bool, type(None)})
+"""What most options are: not worth a call each, whenever a node asks for a file."""
+
 
 class Reversible:
     """``Annotated[Kept, Reversible(check)]``: an option that is stored sealed. `check` gets the plain text and returns it in its usual
@@ -190,7 +193,7 @@ def _changed(value: Any, change: Callable[[Kept], Kept]) -> Any:
     if isinstance(value, SecretStr | Sealed):
         return change(value)
     if isinstance(value, BaseModel):
-        found = ((name, getattr(value, name)) for name in type(value).model_fields)
+        found = ((name, old) for name, old in value.__dict__.items() if type(old) not in _NEVER_SECRET)
         new = {name: made for name, old in found if (made := _changed(old, change)) is not old}
         return value.model_copy(update=new) if new else value
     if isinstance(value, list):

@@ -19,6 +19,8 @@ from pxed.errors import ConfigError, PxedError, StorageUnavailable
 from pxed.store.migrate import migrate
 
 BUSY_MILLISECONDS = 5000
+PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {BUSY_MILLISECONDS}", "temp_store = MEMORY")
+"""The last: what a savepoint may have to undo would else go into a file of its own, made anew for each batch."""
 _OUR_DISK = (OperationalError, InterfaceError, InternalError)
 
 
@@ -95,7 +97,7 @@ def engine_for(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def connected(dbapi_connection: Any, _record: Any) -> None:
         dbapi_connection.isolation_level = None
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {BUSY_MILLISECONDS}"):
+        for pragma in PRAGMAS:
             dbapi_connection.execute(f"PRAGMA {pragma}").close()
 
     @event.listens_for(engine, "begin")

@@ -25,7 +25,7 @@ from pxed.store.database import Database, unavailable
 T = TypeVar("T")
 
 LARGEST_BATCH = 512
-REST = 0.1
+REST = 0.3
 """Seconds after a commit in which another one is not begun for writes that nobody waits for; `Store.hurry` ends it."""
 MOST_WAITING = 50_000
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 
 _RANGE = re.compile(rb"bytes=[ \t]*(\d{0,19})-(\d{0,19})[ \t]*", re.IGNORECASE)
 
@@ -42,7 +43,12 @@ def media_type(name: str) -> str:
 
 def http_date(at: float) -> bytes:
     """UTC seconds > IMF-fixdate."""
-    return formatdate(int(at), usegmt=True).encode("ascii")
+    return _http_date(int(at))
+
+
+@lru_cache
+def _http_date(at: int) -> bytes:
+    return formatdate(at, usegmt=True).encode("ascii")
 
 
 def choose(header: Callable[[bytes], bytes | None], *, size: int, etag: bytes, modified: float, method: bytes = b"GET") -> Answer:

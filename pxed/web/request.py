@@ -28,7 +28,9 @@ _TOKEN = re.compile(r"^((?:https?://[^/]*)?/+(?:i|%69)/+)[^/]+", re.IGNORECASE)
 def redact(path: bytes) -> str:
     """The path as it may be logged: printable, bounded, an install's token replaced. Queries are never logged."""
     text = path.split(b"?", 1)[0][:300].decode("ascii", "backslashreplace")
-    return _TOKEN.sub(r"\1***", "".join(c if c.isprintable() else "?" for c in text))
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else "?" for c in text)
+    return _TOKEN.sub(r"\1***", text)
 
 
 def status_of(problem: BaseException) -> int:

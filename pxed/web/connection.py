@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 class Connection(tcp.Server):
     """For `twisted.internet.tcp.Port.transport`."""
 
+    reactor: Any
     _shouldShutdown = False  # shutdown(2) before close(2) says the same twice: no other process has this descriptor
     _held = False
 

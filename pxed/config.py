@@ -49,6 +49,15 @@ class TftpSettings(_Section):
     cache_bytes: Annotated[int, Field(ge=1 << 20)] = 64 << 20
 
 
+class SyslogSettings(_Section):
+    """Syslog by TCP, beside UDP on the same port number: anaconda forwards by nothing else. Connections, seconds without a message."""
+
+    tcp: bool = True
+    per_client: Annotated[int, Field(ge=1, le=1000)] = 8
+    max_connections: Annotated[int, Field(ge=1, le=100_000)] = 1024
+    idle_timeout: Annotated[float, Field(gt=0, le=86_400)] = 3600.0
+
+
 class DhcpSettings(_Section):
     """`unknown`: what a machine nobody armed is told (``ignore`` = silence). `socket`: the bind ladder, ``auto`` or forced.
 
@@ -95,6 +104,7 @@ class Settings(_Section):
     ports: Ports = Ports()
     dhcp: DhcpSettings = DhcpSettings()
     tftp: TftpSettings = TftpSettings()
+    syslog: SyslogSettings = SyslogSettings()
     repository: tuple[RepositorySettings, ...] = (RepositorySettings(name="debian", layers=("apt",)),)
     http_proxy: str | None = None
 

@@ -71,7 +71,7 @@ class Options(usage.Options):
         ["dhcp-port", None, None, "UDP port of the DHCP server side (default 67; labs only)"],
         ["pxe-port", None, None, "UDP port of the PXE service (default 4011; labs only)"],
         ["tftp-port", None, None, "UDP port of TFTP (default 69; labs only)"],
-        ["syslog-port", None, None, "UDP port of the syslog receiver (default 514)"],
+        ["syslog-port", None, None, "UDP and TCP port of the syslog receiver (default 514)"],
     ]
 
     def __init__(self) -> None:
@@ -186,6 +186,7 @@ class Appliance(service.MultiService):
             Syslog(inventory=self.inventory, timeline=self.timeline, clock=reactor, on_line=self._installer_line),
             reactor=reactor,
             port=settings.ports.syslog,
+            settings=settings.syslog,
         )
         self.http: Any = None
         self._now = now
@@ -320,6 +321,7 @@ class Appliance(service.MultiService):
             "services": {
                 "dhcp": self.dhcp.status(),
                 "tftp": {"active": self.tftp.active, **self.tftp.counters()},
+                "syslog": self.syslog.status(),
                 "boot_programs": [program.path for program in self._programs.all()],
             },
             "interfaces": list(self.settings.interfaces),

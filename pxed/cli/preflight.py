@@ -28,18 +28,19 @@ _ENOUGH_BYTES = 2 << 30
 def port_list(settings: Settings) -> Ports:
     """(what for, protocol, number) of every port that is bound."""
     ports = settings.ports
-    return (
+    always: Ports = (
         ("DHCP", "udp", ports.dhcp),
         ("PXE", "udp", ports.pxe),
         ("TFTP", "udp", ports.tftp),
         ("HTTP", "tcp", ports.http),
         ("syslog", "udp", ports.syslog),
     )
+    return (*always, ("syslog", "tcp", ports.syslog)) if settings.syslog.tcp else always
 
 
 def privileges(settings: Settings, *, has: Callable[[int], bool] = host.has_capability) -> list[Finding]:
     """Whether this process may bind the ports below the host's first unprivileged one."""
-    low = [number for _, _, number in port_list(settings) if number < host.unprivileged_from()]
+    low = dict.fromkeys(number for _, _, number in port_list(settings) if number < host.unprivileged_from())
     if low and not has(host.CAP_NET_BIND_SERVICE):
         return [
             Finding(

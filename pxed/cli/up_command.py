@@ -34,7 +34,7 @@ _PORTS = ("http", "dhcp", "pxe", "tftp", "syslog")
 @click.option("--dhcp-port", type=int, help="UDP port of the DHCP side. Default: 67; only labs change it.")
 @click.option("--pxe-port", type=int, help="UDP port of the PXE service. Default: 4011; only labs change it.")
 @click.option("--tftp-port", type=int, help="UDP port of TFTP. Default: 69; only labs change it.")
-@click.option("--syslog-port", type=int, help="UDP port of the syslog receiver. Default: 514.")
+@click.option("--syslog-port", type=int, help="UDP and TCP port of the syslog receiver. Default: 514.")
 @click.option(
     "--link/--no-link", "link", default=True, help="Take over boot programs of this host's packages first, as `pxed bootloaders` does."
 )

@@ -7,7 +7,8 @@ commands that name it), `post.sh` (accounts, the operator's commands; tells us `
 One function makes all six families; a release is data: `el`, the generation of its anaconda. Sources: anaconda's documentation of boot
 options and kickstart, pykickstart, dracut.cmdline(7).
 Traps: EL9 and newer read only boot arguments that begin with ``inst.``; a locked root without an administrator makes the text mode ask for
-one, so root gets a hash that no password has; the anaconda that was read forwards its log by TCP, and pxed listens on UDP.
+one, so root gets a hash that no password has; anaconda forwards its log by TCP (``*.* @@HOST:PORT`` for its rsyslog), whatever its
+documentation says of UDP.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(\$(?:1|2[abxy]?|5|6|7|y|gy|sha1|md5)\$)[A-Za-z0-9./,=$+-]+"), rf"\g<1>{HIDDEN}"),
     (re.compile(r"(/i/)[^/\s\"']+"), rf"\g<1>{HIDDEN}"),
     (re.compile(r"(\w://)[^/\s@]+@"), rf"\g<1>{HIDDEN}@"),
-    (re.compile(r"(?i)(passw(?:or)?d[\w/-]*[ \t]+(?:password|string)[ \t]+)\S+"), rf"\g<1>{HIDDEN}"),
-    (re.compile(r"(?i)((?:passw(?:or)?d|passphrase|secret|token)[\w-]*[\"']?[ \t]*[=:][ \t]*)(?!\*\*\*)[^\s,;]+"), rf"\g<1>{HIDDEN}"),
+    (re.compile(r"(?i)(passw(?:or)?d[\w/-]{0,64}+[ \t]+(?:password|string)[ \t]+)\S+"), rf"\g<1>{HIDDEN}"),
+    (re.compile(r"(?i)((?:passw(?:or)?d|passphrase|secret|token)[\w-]{0,64}+[\"']?[ \t]*[=:][ \t]*)(?!\*\*\*)[^\s,;]+"), rf"\g<1>{HIDDEN}"),
 )
 
 

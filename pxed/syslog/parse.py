@@ -57,7 +57,7 @@ def _new(text: str) -> tuple[str, str, str] | None:
     data = _SD.match(text, match.end())
     if data is None:
         return None
-    message = text[data.end() :].removeprefix(" ").removeprefix("\ufeff")
+    message = text[data.end() :].removeprefix(" ").removeprefix("\ufeff").removeprefix(" ")  # rsyslog's %msg% brings a blank of its own
     return _given(match[2]), _given(match[3]), message
 
 
@@ -80,7 +80,7 @@ def _given(value: str) -> str:
 
 def _printable(text: str) -> str:
     """Control characters and lone surrogates as escapes, so that no terminal and no log obeys them."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text[: 2 * LONGEST])
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text[:LONGEST])
 
 
 def _escaped(char: str) -> str:

@@ -1,32 +1,36 @@
-"""The syslog receiver: datagrams in, `syslog` events on the timeline of the node whose address they come from.
+"""The syslog receiver: messages in, by UDP and TCP, `syslog` events on the timeline of the node whose address they come from.
 
 * Every line of a known node goes to `on_line` (an OS family may read progress from it); what reaches the timeline is limited per node, and
   a line says how many were left out. Kernel messages and debug lines are left out without a word unless they are errors.
 * Lines from addresses of no node are counted and dropped.
-* One turn of the reactor reads `TURN` datagrams at most, empty ones included.
+* One turn of the reactor reads `TURN` datagrams at most, empty ones included, or as many as `BUDGET` allows; `pxed.syslog.stream` has TCP's
+  rules.
 """
 
 from __future__ import annotations
 
 import socket
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 from twisted.application import service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from pxed.config import SyslogSettings
 from pxed.errors import HostProblem
 from pxed.node.inventory import Inventory
 from pxed.node.model import Node
 from pxed.node.timeline import Timeline
 from pxed.syslog.mask import mask
 from pxed.syslog.parse import Line, parse
+from pxed.syslog.stream import BUDGET, TURN, Intake
 
-TURN = 64
-"""Datagrams per turn of the reactor."""
 LARGEST = 8192
 """Bytes read of a datagram; RFC 5426 asks for 2048."""
 RECEIVE_BUFFER = 1 << 20
@@ -44,7 +48,7 @@ log = Logger()
 
 
 class Syslog:
-    """What a datagram does. `clock`: IReactorTime; `on_line(node, program, text)` hears every line, masked."""
+    """What a message does. `clock`: IReactorTime; `on_line(node, program, text)` hears every line, masked."""
 
     def __init__(
         self, *, inventory: Inventory, timeline: Timeline, clock: Any, on_line: Callable[[Node, str, str], None] | None = None
@@ -55,8 +59,12 @@ class Syslog:
         self.received = 0
         self.strangers = 0
 
-    def datagram(self, data: bytes, address: str) -> None:
-        """One datagram from `address`. Never raises."""
+    def knows(self, address: str) -> bool:
+        """Whether that is the address of a node."""
+        return self._inventory.by_address(address) is not None
+
+    def message(self, data: bytes, address: str) -> None:
+        """One datagram, or one message of a stream, from `address`. Never raises."""
         self.received += 1
         node = self._inventory.by_address(address)
         if node is None:
@@ -139,19 +147,24 @@ def _interesting(line: Line) -> bool:
 
 @implementer(IReadDescriptor)
 class Reader:
-    """Reads a bound, non-blocking UDP socket for the reactor. `close` may be called twice."""
+    """Reads a bound, non-blocking UDP socket for the reactor. `close` may be called twice. `seconds` is monotonic."""
+
+    seconds: Callable[[], float] = staticmethod(time.monotonic)
 
     def __init__(self, sock: socket.socket, received: Callable[[bytes, str], None], reactor: Any) -> None:
         self._socket, self._received, self._reactor = sock, received, reactor
         reactor.addReader(self)
 
     def doRead(self) -> None:
+        stop = self.seconds() + BUDGET
         for _ in range(TURN):
             try:
                 data, peer = self._socket.recvfrom(LARGEST)
             except OSError:  # nothing more; or an ICMP error that some earlier answer met
                 return
             self._received(data, peer[0])
+            if self.seconds() > stop:
+                return
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -170,36 +183,77 @@ class Reader:
 
 
 class Receiver(service.Service):
-    """The service. Binds in `privilegedStartService` (HostProblem if it can't); `address` "" = every address; `port` 0 = any (tests)."""
+    """The service. Binds in `privilegedStartService` (HostProblem if it can't); `address` "" = every address; `port` 0 = any (tests).
+
+    UDP and, unless `settings` says no, TCP on the same number; `tcp_port` is TCP's once it is bound.
+    """
 
     name = "syslog"
 
-    def __init__(self, syslog: Syslog, *, reactor: Any, port: int = 514, address: str = "") -> None:
+    def __init__(self, syslog: Syslog, *, reactor: Any, settings: SyslogSettings, port: int = 514, address: str = "") -> None:
         self.syslog = syslog
-        self.port = port
+        self.port = self.tcp_port = port
+        self.intake = Intake(syslog.message, knows=syslog.knows, reactor=reactor, settings=settings) if settings.tcp else None
         self._reactor, self._address = reactor, address
         self._socket: socket.socket | None = None
         self._reader: Reader | None = None
+        self._listener: Any = None
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
         if self._socket is None:
             self._socket = _bind(self._address, self.port)
             self.port = self._socket.getsockname()[1]
+        if self._listener is None and self.intake is not None:
+            self._listener = self._listen(self.intake)
+            self.tcp_port = self._listener.getHost().port
+
+    def _listen(self, intake: Intake) -> Any:
+        """TCP, not accepting yet."""
+        try:
+            listener = self._reactor.listenTCP(self.tcp_port, intake, backlog=128, interface=self._address)
+        except CannotListenError as e:
+            self._close()
+            raise HostProblem(
+                f"TCP port {self.tcp_port} (syslog) can't be used: {e.socketError.strerror}",
+                "Stop what holds it, set another ports.syslog, or tcp = false under [syslog]",
+            ) from e
+        listener.stopReading()
+        return listener
 
     def startService(self) -> None:
         if self._socket is None:
             self.privilegedStartService()
         super().startService()
         assert self._socket is not None
-        self._reader = Reader(self._socket, self.syslog.datagram, self._reactor)
+        self._reader = Reader(self._socket, self.syslog.message, self._reactor)
+        if self._listener is not None:
+            self._listener.startReading()
 
-    def stopService(self) -> Any:
+    def stopService(self) -> Deferred[Any]:
+        listener, self._listener = self._listener, None
+        closing = [maybeDeferred(listener.stopListening)] if listener is not None else []
+        if self.intake is not None:
+            closing.append(self.intake.stop())
+        self._close()
+        self.syslog.stop()
+        super().stopService()
+        return DeferredList(closing)
+
+    def status(self) -> dict[str, int]:
+        """For health reports: messages received, those of strangers, TCP connections now, refused and replaced."""
+        counts = {"received": self.syslog.received, "strangers": self.syslog.strangers}
+        if self.intake is not None:
+            counts |= {"connections": self.intake.open, "refused": self.intake.refused, "replaced": self.intake.replaced}
+        return counts
+
+    def _close(self) -> None:
+        """Close the UDP socket. May be called twice."""
         if self._reader is not None:
             self._reader.close()
+        elif self._socket is not None:
+            self._socket.close()
         self._reader = self._socket = None
-        self.syslog.stop()
-        return super().stopService()
 
 
 def _bind(address: str, port: int) -> socket.socket:

@@ -55,7 +55,7 @@ def test_a_host_beside_a_plain_dhcp_server_is_ready(net: Network, state: Path) -
     assert tree["result"] == "warn", tree  # no default route, no appliance, no programs for other architectures
     assert texts(tree, "dhcp") == [("ok", "DHCP server 10.77.0.2 leases addresses on here0")]
     assert texts(tree, "interfaces") == [("ok", "Interface here0 is up with 10.77.0.1/24")]
-    assert [level for level, _ in texts(tree, "ports")] == ["ok"] * 5
+    assert [level for level, _ in texts(tree, "ports")] == ["ok"] * 6
     assert ("ok", "snponly.efi for architecture 7") in texts(tree, "boot programs")
     assert texts(tree, "appliance")[0][0] == "warn"
 
@@ -108,7 +108,7 @@ def test_an_empty_network_a_busy_port_and_a_shut_firewall_are_fails_with_remedie
     assert busy[0]["text"].startswith("UDP port 69 (TFTP) is held by ")
     assert busy[0]["remedy"].startswith("Stop it: ")
     shut = next(f for f in tree["findings"] if f["check"] == "firewall")
-    assert "seems to drop udp 67, udp 4011, udp 69, tcp 80, udp 514 on here0" in shut["text"]
+    assert "seems to drop udp 67, udp 4011, udp 69, tcp 80, udp 514, tcp 514 on here0" in shut["text"]
     assert shut["remedy"].startswith("nft insert rule inet f in iifname here0 udp dport")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def ports(number: int, holder: Holder | None, code: int = errno.EADDRINUSE, *, r
     found = preflight.ports(
         settings(**more),
         running_is_fine=running_is_fine,
-        error=lambda _, port: code if port == number else 0,
+        error=lambda protocol, port: code if port == number and (protocol == "udp" or port == 80) else 0,
         holders=lambda _protocol, _port: [holder] if holder else [],
     )
     bad = [each for each in found if "is free" not in each.text]
@@ -90,6 +91,23 @@ def test_a_busy_port_names_who_holds_it_and_how_to_stop_that() -> None:
     assert finding.remedy == "Stop it: kill 77"
     assert ports(80, Holder(78, "nginx")).remedy == "Stop it: kill 78, or choose another port with --http-port"
     assert ports(514, Holder(None, "a process that can't be seen from here")).remedy.endswith("or choose another port with --syslog-port")
+
+
+def test_syslogs_tcp_port_is_looked_at_unless_it_is_turned_off() -> None:
+    """A real listener: rsyslog with imtcp, or rsh of old, on the host."""
+    with socket.socket() as holder:
+        holder.bind(("0.0.0.0", 0))
+        holder.listen()
+        number = holder.getsockname()[1]
+        wanted = {"dhcp": 6067, "pxe": 6011, "tftp": 6069, "http": 6080, "syslog": number}
+        busy = [each for each in preflight.ports(settings(ports=wanted)) if f" {number} " in each.text]
+        assert [(each.level, each.text.partition(" is ")[0]) for each in busy] == [
+            ("ok", f"UDP port {number} (syslog)"),
+            ("fail", f"TCP port {number} (syslog)"),
+        ]
+        assert busy[1].remedy.endswith("or choose another port with --syslog-port")
+        without = preflight.ports(settings(ports=wanted, syslog={"tcp": False}))
+        assert [each.level for each in without if f" {number} " in each.text] == ["ok"]
 
 
 def test_a_dhcp_server_on_this_host_is_no_obstacle_unless_the_socket_must_be_bound() -> None:

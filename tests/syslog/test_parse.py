@@ -66,3 +66,8 @@ def test_nothing_that_arrives_raises_and_what_comes_out_is_printable(datagram: b
     assert 0 <= line.severity <= 7
     assert all(part.isprintable() for part in (line.host, line.program, line.text))
     (line.host + line.program + line.text).encode("utf-8")
+
+
+def test_the_blank_that_rsyslog_brings_along_in_rfc_5424_is_no_part_of_the_message() -> None:
+    line = parse(b"<13>1 2026-11-25T23:30:00+00:00 localhost anaconda - - -  packaging: Installing bash")
+    assert (line.program, line.text) == ("anaconda", "packaging: Installing bash")

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import socket
+import time
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 from twisted.internet import reactor as _reactor
 from twisted.internet.task import Clock, deferLater
 
+from pxed.config import SyslogSettings
 from pxed.errors import HostProblem
 from pxed.node.inventory import Inventory
 from pxed.node.model import Boot, Event, Node
 from pxed.node.timeline import Timeline
-from pxed.syslog.receiver import BURST, NODES, RATE, SAY_AFTER, TURN, Reader, Receiver, Syslog
+from pxed.syslog.receiver import BURST, NODES, RATE, SAY_AFTER, Reader, Receiver, Syslog
+from pxed.syslog.stream import TURN
 from tests.conftest import Logged
 from tests.web.world import run
 
@@ -34,7 +39,7 @@ class World:
         self.heard.append((program, text))
 
     def say(self, text: str, *, priority: int = 13, address: str = ADDRESS) -> None:
-        self.syslog.datagram(f"<{priority}>Nov 22 10:15:01 {text}".encode(), address)
+        self.syslog.message(f"<{priority}>Nov 22 10:15:01 {text}".encode(), address)
 
     @property
     def events(self) -> list[Event]:
@@ -43,6 +48,14 @@ class World:
     @property
     def texts(self) -> list[str]:
         return [event.text for event in self.events]
+
+
+async def until(condition: Callable[[], bool], within: float = 8.0) -> None:
+    """Wait on the real reactor until `condition` holds."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        await deferLater(_reactor, 0.01)
 
 
 @pytest.fixture
@@ -136,9 +149,9 @@ def test_a_listener_that_fails_is_logged_and_the_line_still_told(world: World, l
 
 
 async def test_datagrams_arrive_over_a_real_socket_and_the_service_can_be_restarted(world: World) -> None:
-    service = Receiver(world.syslog, reactor=_reactor, port=0, address="127.0.0.1")
+    service = Receiver(world.syslog, reactor=_reactor, settings=SyslogSettings(), port=0, address="127.0.0.1")
     world.inventory.note_address(MAC, "127.0.0.1")
-    for _ in range(2):
+    for told in (6, 12):
         service.privilegedStartService()
         service.startService()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -146,29 +159,36 @@ async def test_datagrams_arrive_over_a_real_socket_and_the_service_can_be_restar
                 sender.sendto(b"<13>x: hello", ("127.0.0.1", service.port))
             sender.sendto(b"", ("127.0.0.1", service.port))
             sender.sendto(b"<13>x: last", ("127.0.0.1", service.port))
-            await deferLater(_reactor, 0.05)
-        service.stopService()
+            await until(partial(_has_told, world, told))
+        await service.stopService()
     assert world.texts == [*["x: hello"] * 5, "x: last"] * 2
+
+
+def _has_told(world: World, count: int) -> bool:
+    return len(world.texts) == count
 
 
 def test_a_port_that_is_taken_is_a_host_problem_with_a_remedy(world: World) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
         holder.bind(("127.0.0.1", 0))
-        service = Receiver(world.syslog, reactor=_reactor, port=holder.getsockname()[1], address="127.0.0.1")
+        port = holder.getsockname()[1]
+        service = Receiver(world.syslog, reactor=_reactor, settings=SyslogSettings(), port=port, address="127.0.0.1")
         with pytest.raises(HostProblem, match="syslog"):
             service.privilegedStartService()
 
 
-def test_one_turn_reads_a_bounded_number_of_datagrams_even_empty_ones() -> None:
-    class Readers:
-        def addReader(self, reader: object) -> None: ...
-        def removeReader(self, reader: object) -> None: ...
+class Readers:
+    def addReader(self, reader: object) -> None: ...
+    def removeReader(self, reader: object) -> None: ...
 
+
+def test_one_turn_reads_a_bounded_number_of_datagrams_even_empty_ones() -> None:
     receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     receiver.bind(("127.0.0.1", 0))
     receiver.setblocking(False)
     got: list[bytes] = []
     reader = Reader(receiver, lambda data, peer: got.append(data), Readers())
+    reader.seconds = lambda: 0.0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for _ in range(TURN + 20):
             sender.sendto(b"", receiver.getsockname())
@@ -177,3 +197,19 @@ def test_one_turn_reads_a_bounded_number_of_datagrams_even_empty_ones() -> None:
     reader.doRead()
     assert len(got) == TURN + 20
     reader.close()
+
+
+def test_dear_datagrams_leave_the_others_their_share() -> None:
+    """Datagrams that take 0.9 ms each: three of them are a turn."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.setblocking(False)
+        got: list[bytes] = []
+        reader = Reader(receiver, lambda data, peer: got.append(data), Readers())
+        times = iter(number * 0.0009 for number in range(1000))
+        reader.seconds = lambda: next(times)
+        for _ in range(9):
+            sender.sendto(b"x", receiver.getsockname())
+        for turn in (3, 6, 9):
+            reader.doRead()
+            assert len(got) == turn

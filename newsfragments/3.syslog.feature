@@ -1,0 +1,1 @@
+Syslog is received by TCP too (RFC 6587, both framings), so that lines of RHEL's, Rocky's, Alma's, Oracle's and Fedora's installer reach the node's timeline. Limits and `tcp = false` under `[syslog]`: docs/syslog.md.

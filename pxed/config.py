@@ -58,6 +58,67 @@ class SyslogSettings(_Section):
     idle_timeout: Annotated[float, Field(gt=0, le=86_400)] = 3600.0
 
 
+class Quirk(_Section):
+    """Firmware that needs to be treated unlike its class; the shape of the tables of ``pxed/dhcp/quirks.toml`` and ``[[dhcp.quirks]]``.
+
+    Conditions: `mac` and `uuid` (option 97, as dmidecode prints it) by prefix, `vendor_class` (option 60) by beginning, `product` (SMBIOS
+    product name, once the node has told it) by beginning, `arch` by code. Consequences: `boot_program` (file name or chain), `shape` (a
+    shape of `pxed.dhcp.offer.SHAPES`), `blksize_max` (bytes, TFTP).
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    why: str = ""
+    mac: tuple[str, ...] = ()
+    vendor_class: tuple[str, ...] = ()
+    uuid: tuple[str, ...] = ()
+    product: tuple[str, ...] = ()
+    arch: tuple[int, ...] = ()
+    boot_program: str | None = None
+    shape: Literal["binl", "pxe10", "bare", "menu", "menu3"] | None = None
+    blksize_max: Annotated[int, Field(ge=8, le=65464)] | None = None
+
+    @field_validator("mac", "vendor_class", "uuid", "product", "arch", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str | int) else value
+
+    @field_validator("mac", "uuid")
+    @classmethod
+    def _lower(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            if not value or set(value.lower()) - set("0123456789abcdef:-."):
+                raise ValueError(f"a prefix in hexadecimal digits is expected, like 'b8:27:eb', not {value!r}")
+        return tuple(value.lower() for value in values)
+
+    @field_validator("mac")
+    @classmethod
+    def _with_colons(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        """In whatever spelling: ``52-54-00`` and ``5254.00`` are ``52:54:00``."""
+        digits = ("".join(character for character in value if character not in ":-.") for value in values)
+        return tuple(":".join(each[at : at + 2] for at in range(0, len(each), 2)) for each in digits)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if not (self.mac or self.vendor_class or self.uuid or self.product or self.arch):
+            raise ValueError("names no condition: at least one of mac, vendor_class, uuid, product, arch")
+        if self.boot_program is None and self.shape is None and self.blksize_max is None:
+            raise ValueError("has no consequence: at least one of boot_program, shape, blksize_max")
+        return self
+
+    def may_match(self, vendor_class: str, arch: int | None) -> bool:
+        """Whether a client of that vendor class and architecture can match at all."""
+        return (not self.vendor_class or vendor_class.startswith(self.vendor_class)) and (not self.arch or arch in self.arch)
+
+    def matches(self, mac: str, vendor_class: str, uuid: str, product: str, arch: int | None) -> bool:
+        """All that it names, by beginning. `mac` and `uuid` lower case; "" for what is not known."""
+        return (
+            self.may_match(vendor_class, arch)
+            and (not self.mac or mac.startswith(self.mac))
+            and (not self.uuid or uuid.startswith(self.uuid))
+            and (not self.product or product.startswith(self.product))
+        )
+
+
 class DhcpSettings(_Section):
     """`unknown`: what a machine nobody armed is told (``ignore`` = silence). `socket`: the bind ladder, ``auto`` or forced.
 
@@ -69,7 +130,7 @@ class DhcpSettings(_Section):
     socket: Literal["auto", "bound", "raw"] = "auto"
     delay: Annotated[float, Field(ge=0, le=10)] = 0.0
     boot_chain: Literal["ipxe", "shim-grub", "ipxe-signed"] = "ipxe"
-    quirks: tuple[dict[str, Any], ...] = ()
+    quirks: tuple[Quirk, ...] = ()
 
 
 class RepositorySettings(_Section):

@@ -10,6 +10,7 @@ import threading
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.internet.testing import MemoryReactorClock
@@ -71,16 +72,18 @@ def test_the_doors_share_one_guard_the_quirks_and_the_boot_programs(tmp_path: Pa
     assert appliance.scripts._guard is appliance.guard
 
 
+HERE: dict[str, Any] = {
+    "cwd": ROOT,
+    "env": {**os.environ, "PYTHONPATH": str(ROOT)},
+    "capture_output": True,
+    "text": True,
+    "timeout": 60,
+    "check": False,
+}
+
+
 def twistd(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "pxed", *words],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return subprocess.run([str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "pxed", *words], **HERE)
 
 
 def free_port() -> str:
@@ -97,6 +100,18 @@ def test_a_missing_interface_is_one_sentence_and_status_2(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+def test_a_wrong_quirk_is_one_sentence_and_status_2_whoever_reads_the_configuration(tmp_path: Path) -> None:
+    conf = tmp_path / "pxed.toml"
+    conf.write_text(f'state_dir = "{tmp_path / "state"}"\n[[dhcp.quirks]]\nname = "x"\nmac = "zz"\nshape = "binl"\n')
+    up = [sys.executable, "-m", "pxed", "up", "--check", "--config", str(conf)]
+    doctor = [sys.executable, "-m", "pxed", "doctor", "--no-probe", "--config", str(conf)]
+    for done in (twistd("--config", str(conf)), *(subprocess.run(each, **HERE) for each in (up, doctor))):
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert "pxed.toml: dhcp.quirks.0.mac: " in done.stderr
+        assert "not 'zz'" in done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_a_busy_http_port_is_one_sentence_and_status_2(tmp_path: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("0.0.0.0", 0))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
+from pxed.config import Quirk
 from pxed.dhcp.adapt import Adaptation, Advice
 from pxed.dhcp.client import Client, ClientClass, Silence
 from pxed.dhcp.offer import SHAPES, Treatment
@@ -25,7 +26,7 @@ class Treatments:
         inventory: Inventory,
         timeline: Timeline,
         guard: Guard,
-        quirks: Iterable[Mapping[str, Any]],
+        quirks: Iterable[Quirk],
         seconds: Callable[[], float],
     ) -> None:
         self._inventory = inventory

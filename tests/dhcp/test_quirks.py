@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from pxed.config import Quirk
+from pxed.config import load as settings
 from pxed.dhcp.offer import SHAPES
-from pxed.dhcp.quirks import NOTHING_SPECIAL, Quirk, Quirks, load
+from pxed.dhcp.quirks import NOTHING_SPECIAL, Quirks, load
 from pxed.errors import ConfigError
 from tests.dhcp import clients
 from tests.dhcp.world import FixedPrograms, World
@@ -23,6 +25,8 @@ def _of(*tables: dict[str, Any], mac: str = "52:54:00:12:34:56", **said: Any) ->
         {"mac": "52:54:00"},
         {"mac": ["00:11:22", "52:54:00:12"]},
         {"mac": "52:54:00:12:34:56"},
+        {"mac": "52-54-00"},
+        {"mac": "525400.1"},
         {"vendor_class": "PXEClient:Arch:00007"},
         {"uuid": "4c4c4544"},
         {"product": "ProLiant"},
@@ -51,7 +55,7 @@ def test_for_each_consequence_the_first_table_that_has_it_wins() -> None:
 
 
 def test_the_operators_tables_come_before_the_shipped_ones() -> None:
-    own = {"name": "our VirtualBox", "mac": "08:00:27", "boot_program": "undionly.kkpxe"}
+    own = Quirk(name="our VirtualBox", mac=("08:00:27",), boot_program="undionly.kkpxe")
     asked: dict[str, Any] = {"vendor_class": "PXEClient:Arch:00000:UNDI:002001", "arch": 0}
     assert load().of("08:00:27:01:02:03", **asked).boot_program == "ipxe.pxe"
     assert load([own]).of("08:00:27:01:02:03", **asked).boot_program == "undionly.kkpxe"
@@ -71,7 +75,7 @@ def test_the_operators_tables_come_before_the_shipped_ones() -> None:
 )
 def test_a_wrong_table_is_refused_with_its_place_and_what_was_expected(table: dict[str, Any], key: str, expected: str) -> None:
     with pytest.raises(ConfigError, match=expected) as caught:
-        load([table])
+        settings(None, {"dhcp": {"quirks": [table]}})
     assert caught.value.key == key
 
 

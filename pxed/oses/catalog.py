@@ -115,6 +115,8 @@ class Catalog:
         found, chosen = self._found(family, release)
         asked = parse(found.options, options, field="options", refused=refusals(found.options, found.title))
         refuse_sealed(asked, "options")
+        if (lack := asked.lacking()) is not None:
+            raise InvalidRequest(f"options.{lack[0]}: expected {lack[1]}", field=f"options.{lack[0]}", expected=lack[1])
         hashed = asked.sealed()
         self._try(found, chosen, hashed)
         return Prepared(found.name, chosen.name, found.recipe_for(hashed).name, self.sealing.close(hashed).stored())
@@ -289,7 +291,11 @@ class Catalog:
         """JSON Schema of the options of a release (None: the default one), canonical names. NotFound."""
         found, _release = self._found(*rackhd.meant(family, release, {}, self.families)[:2])
         schema: dict[str, Any] = found.options.model_json_schema(by_alias=True)
-        schema["properties"] = {name: each for name, each in schema["properties"].items() if name not in found.options.refused}
+        schema["properties"] = {
+            name: {key: value for key, value in each.items() if key != "default" or name not in common.SECRETS}
+            for name, each in schema["properties"].items()
+            if name not in found.options.refused
+        }
         return schema
 
     def _try(self, family: Family, release: Release, options: CommonOptions) -> None:

@@ -107,7 +107,7 @@ def _boot_text(release: Release, name: str, resources: Resources) -> str:
             expected="the name of a repository made of an ESXi image",
         )
     version = str(medium.get("version", ""))
-    if version and version != release.name and not version.startswith(f"{release.name}."):
+    if version and not any(version == each or version.startswith(f"{each}.") for each in release.media):
         raise InvalidRequest(
             f"options.repo: the repository {name} holds ESXi {version}, not {release.name}",
             field="options.repo",

@@ -145,8 +145,6 @@ class EsxiOptions(CommonOptions):
 
     @model_validator(mode="after")
     def _fits_esxi(self) -> Self:
-        if self.rootPassword is None and self.rootPasswordHash is None:
-            raise ValueError("rootPassword or rootPasswordHash: ESXi's installer does not go on without one")
         hashes = [self.rootPasswordHash, *(user.passwordHash for user in self.users)]
         if any(each is not None and not each.startswith(CRYPT) for each in hashes):
             raise ValueError("password hashes that begin with $6$ or $5$; ESXi knows no others")
@@ -157,6 +155,12 @@ class EsxiOptions(CommonOptions):
         for user in self.users:
             _fits_esxi(user)
         return self
+
+    def lacking(self) -> tuple[str, str] | None:
+        """Root's password."""
+        if self.rootPassword is None and self.rootPasswordHash is None:
+            return "rootPassword", "a password, or rootPasswordHash: ESXi's installer does not go on without one"
+        return super().lacking()
 
     @property
     def keyboard_name(self) -> str:

@@ -24,6 +24,13 @@ class Release:
     data: Mapping[str, Any] = field(default_factory=dict)
     origin: str = ""
     """The operator's file that it comes from (`own`); empty: pxed's own."""
+    like: str = ""
+    """The release of pxed's own that an operator's is made like, and may be installed from the medium of."""
+
+    @property
+    def media(self) -> tuple[str, ...]:
+        """The names of the releases whose media this one is installed from."""
+        return (self.name, self.like) if self.like else (self.name,)
 
 
 ARM64 = (11, 19)

@@ -250,6 +250,14 @@ class CommonOptions(Strict):
         rest = {name: value for name, value in given.items() if name != "postInstallCommands"}
         return {**rest, "scripts": {**scripts, "post": given["postInstallCommands"]}}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _password_instead_of_hash(cls, given: Any) -> Any:
+        """A password that is asked for stands in place of a hash that is a default (`own`)."""
+        if not isinstance(given, Mapping) or given.get("rootPassword") is None or "rootPasswordHash" in given:
+            return given
+        return {**given, "rootPasswordHash": None}
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.rootPassword is not None and self.rootPasswordHash is not None:
@@ -275,6 +283,11 @@ class CommonOptions(Strict):
     def opens_by_itself(self) -> bool:
         """Whether somebody can log in and become root by an option that is this family's own."""
         return False
+
+    def lacking(self) -> tuple[str, str] | None:
+        """(option, what is expected) of one without which nothing can be installed; None if all is there. Beyond validation, since an
+        operator's defaults (`own`) need not be all that an install needs."""
+        return None
 
     def warnings(self) -> list[str]:
         """What will probably be regretted, though it can be installed: sentences for the operator, none of them with a secret."""

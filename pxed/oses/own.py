@@ -21,7 +21,7 @@ from pxed.oses.catalog import FAMILIES, Catalog
 from pxed.oses.family import Family, Release
 from pxed.oses.features import refusals
 from pxed.oses.own_build import defaulted, own_context, own_release
-from pxed.oses.own_model import OwnFamily, OwnFile, OwnRelease
+from pxed.oses.own_model import ROOT_HASH, OwnFamily, OwnFile, OwnRelease
 from pxed.oses.render import TEMPLATES, TemplateProblem, kind_of
 from pxed.oses.strict import parse
 from pxed.workflow.recipe import Recipe
@@ -119,7 +119,8 @@ def _add_family(known: dict[str, Family], shipped: Sequence[Family], source: Sou
     known_base = next((family for family in shipped if family.name == own.like), None)
     if known_base is None:
         source.wrong("family.like", _no_such(own.like, [family.name for family in shipped], "family of pxed's own"))
-    base = replace(_installer(known_base, next((each.like for each in source.content.release), None)), others=())
+    base = replace(_installer(known_base, next((each.like or each.name for each in source.content.release), None)), others=())
+    _one_installer(source, known_base, base)
     if own.name in known:
         other = known[own.name].origin
         source.wrong("family.name", f"there is a family {own.name} already, {f'in {other}' if other else 'of pxed itself'}")
@@ -151,10 +152,26 @@ def _add_family(known: dict[str, Family], shipped: Sequence[Family], source: Sou
     )
 
 
+def _one_installer(source: Source, like: Family, base: Family) -> None:
+    """ConfigError for a release that is made like one of another installer of `like` than `base`."""
+    for number, each in enumerate(source.content.release):
+        wanted = each.like or each.name
+        if any(wanted in other.releases or wanted in other.aliases for other in like.installers) and (
+            wanted not in base.releases and wanted not in base.aliases
+        ):
+            source.wrong(
+                f"release.{number}.{'like' if each.like else 'name'}",
+                f"{like.title} {wanted} has another installer than {next(iter(base.releases))}, and a family of yours has one: "
+                "make it a family of its own",
+            )
+
+
 def _defaults(source: Source, own: OwnFamily, base: Family) -> Any:
     """The options of `base` with the operator's defaults. ConfigError."""
     if not own.options:
         return base.options
+    if ROOT_HASH in own.options and source.path.stat().st_mode & 0o004:
+        source.wrong(f"family.options.{ROOT_HASH}", "stands in a file that everybody may read: chmod o-r")
     try:
         given = parse(base.options, own.options, field="family.options", refused=refusals(base.options, base.title))
     except InvalidRequest as wrong:
@@ -166,12 +183,13 @@ def _recipes(source: Source, shipped: Sequence[Family], base: Family, name: str 
     """The recipe `name` (None: that of `base`), the one for a node that is switched off at the end, and how often a node boots."""
     if name is None:
         return base.recipe, base.recipe_off, base.boots
-    for family in shipped:
-        if family.recipe.name == name:
-            return family.recipe, family.recipe_off, family.boots
-        if family.recipe_off is not None and family.recipe_off.name == name:
-            return family.recipe_off, None, family.boots
-    names = {each.name for family in shipped for each in (family.recipe, family.recipe_off) if each is not None}
+    installers = [installer for family in shipped for installer in family.installers]
+    for each in installers:
+        if each.recipe.name == name:
+            return each.recipe, each.recipe_off, each.boots
+        if each.recipe_off is not None and each.recipe_off.name == name:
+            return each.recipe_off, None, each.boots
+    names = {recipe.name for each in installers for recipe in (each.recipe, each.recipe_off) if recipe is not None}
     return source.wrong("family.recipe", _no_such(name, sorted(names), "recipe"))
 
 

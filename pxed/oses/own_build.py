@@ -36,7 +36,7 @@ def own_release(family: Family, base: Family, own: OwnRelease, origin: str, *, f
     data["repository"] = own.repository or f"{family.name}-{own.name}".lower()
     if own.needs is not None:
         data["needs"] = own.needs
-    return Release(own.name, own.title or f"{family.title} {own.name}", data, origin)
+    return Release(own.name, own.title or f"{family.title} {own.name}", data, origin, like.like or like.name)
 
 
 def _checked(given: Mapping[str, Any], known: Mapping[str, Any], *, free: bool) -> dict[str, Any]:

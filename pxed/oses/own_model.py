@@ -13,8 +13,11 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from pxed.oses.options import SECRETS, KernelArguments
+from pxed.oses.sealing import without_login
 from pxed.oses.strict import Strict
 
+ROOT_HASH = "rootPasswordHash"
+"""The one secret that a file may hold, if not everybody may read it: some installers insist on a root with a password."""
 RESERVED = ("notify", "progress", "webhook", "boot.ipxe")
 """Names below an install's folder that are no files."""
 
@@ -42,15 +45,17 @@ def _template(value: str) -> str:
 
 
 def no_secrets(options: Any, path: str = "options") -> Any:
-    """`options`, unless a secret is among them. ValueError names it."""
+    """`options`, unless a secret is among them other than the hash of root's password. ValueError names it."""
     if isinstance(options, Mapping):
         for name, value in options.items():
-            if name in SECRETS or name.lower().endswith("password") or name == "productkey":
+            if (name in SECRETS or name.lower().endswith("password")) and (path, name) != ("options", ROOT_HASH):
                 raise ValueError(f"no secrets: {path}.{name} would stand in a file and in every list of options; name it when you install")
             no_secrets(value, f"{path}.{name}")
     elif isinstance(options, list):
         for number, value in enumerate(options):
             no_secrets(value, f"{path}.{number}")
+    elif isinstance(options, str) and without_login(options) != options:
+        raise ValueError(f"no secrets: {path} is a URL with a login in it; name it when you install")
     return options
 
 

@@ -154,7 +154,7 @@ def _image_bytes(release: Release, name: str, resources: Resources) -> int:
             f"pxed knows of no image of {release.title} behind {name}: prepare one (docs/os/proxmox.md), and add it with `pxed repo add`",
             "the name of a repository made of a prepared .iso",
         )
-    if version.split(".")[0] != release.name:
+    if version.split(".")[0] not in release.media:
         raise _refused(
             "repo", f"the repository {name} holds Proxmox VE {version}, not {release.name}", f"one with Proxmox VE {release.name}"
         )

@@ -64,7 +64,7 @@ def meant(
 
     InvalidRequest if they contradict `release` or `name`. Whether family and release exist is not looked at.
     """
-    found = candidates(name)
+    found = (name,) if name in families else candidates(name)
     rest = {key: value for key, value in options.items() if key not in ("version", "osName")}
     system, version = _text("osName", options), _text("version", options)
     if system is not None:

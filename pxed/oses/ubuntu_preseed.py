@@ -56,7 +56,7 @@ def context(release: Release, options: BionicOptions, node: NodeView, urls: Urls
     name = options.repo or repository("ubuntu", release, node.arch)
     tree = urls.tree(name, name)
     medium = {} if "://" in name else resources.media(name)
-    on_medium = medium.get("release") == release.name
+    on_medium = medium.get("release") in release.media
     if on_medium and medium.get("facts", {}).get("installer") != "d-i":
         raise InvalidRequest(
             f"options.repo: the repository {name} is the live server's medium, whose installer takes no answers in {release.name}",

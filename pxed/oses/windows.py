@@ -126,8 +126,7 @@ def context(release: Release, options: WindowsOptions, node: NodeView, urls: Url
 
 def _right_medium(release: Release, name: str, medium: Mapping[str, Any]) -> None:
     """InvalidRequest if what is known of the medium does not fit."""
-    found = medium.get("release")
-    if medium and (medium.get("family"), found) != ("windows", release.name):
+    if medium and (medium.get("family") != "windows" or medium.get("release") not in release.media):
         raise InvalidRequest(
             f"options.repo: the repository {name} holds {medium.get('title', 'something else')}, not {release.title}",
             field="options.repo",

@@ -197,17 +197,21 @@ class WindowsOptions(CommonOptions):
     def _fits_windows(self) -> Self:
         if self.hostname is not None and (len(self.hostname) > COMPUTER_NAME or self.hostname.isdigit()):
             raise ValueError(f"a hostname of up to {COMPUTER_NAME} characters that are not all digits: Windows takes no other")
-        if self.username is not None and self.password is None:
-            raise ValueError("password, since username is given")
         if self.username is not None and self.username.lower() in {user.name.lower() for user in self.users}:
             raise ValueError("users with different names (username is one of them)")
-        if self.smbRepo is not None and (self.smbUser is None or self.smbPassword is None):
-            raise ValueError("smbUser and smbPassword, since smbRepo is given: Windows' clients refuse to be guests")
-        if self.smbRepo is None and (self.smbUser is not None or self.smbPassword is not None):
-            raise ValueError("smbRepo, since smbUser or smbPassword is given")
         for device in self.networkDevices:
             _fits_windows(device)
         return self
+
+    def lacking(self) -> tuple[str, str] | None:
+        """What belongs to an option that is given."""
+        if self.username is not None and self.password is None:
+            return "password", "a password, since username is given"
+        share = {"smbRepo": self.smbRepo, "smbUser": self.smbUser, "smbPassword": self.smbPassword}
+        missing = next((name for name, value in share.items() if value is None), None)
+        if missing is not None and any(value is not None for value in share.values()):
+            return missing, "smbRepo, smbUser and smbPassword together: Windows' clients refuse to be guests"
+        return super().lacking()
 
     def warnings(self) -> list[str]:
         """As for other systems; Windows' own words for it."""

@@ -311,7 +311,7 @@ WINDOWS = (
     Row("smbRepo", SHARE["smbRepo"], "share.cmd", 'net use Y: "\\\\172.31.128.1\\windowsServer2012" ', SHARE),
     Row("smbUser", "onrack", "share.cmd", '"/user:onrack"', SHARE),
     Row("smbPassword", "onrack", "share.cmd", '"********"', SHARE),
-    refused("smbRepo", SHARE["smbRepo"], "expected smbUser and smbPassword, since smbRepo is given"),
+    refused("smbRepo", SHARE["smbRepo"], "expected smbRepo, smbUser and smbPassword together"),
     Row("networkDevices", device("Ethernet 4", FOUR), "unattend.xml", "<Identifier>Ethernet 4</Identifier>"),
     Row("networkDevices", device("00:50:56:AA:7A:85", FOUR), "unattend.xml", "<Identifier>00-50-56-AA-7A-85</Identifier>"),
     Row("networkDevices", device("Ethernet 4", FOUR_LENGTH), "unattend.xml", "192.168.1.29/24"),

@@ -171,7 +171,7 @@ def test_a_medium_of_another_release_is_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"rootPassword": None}, "rootPassword or rootPasswordHash"),
+        ({"rootPassword": None}, "a password, or rootPasswordHash"),
         ({"users": [{"name": "a", "uid": 1000}]}, "the user a without uid"),
         ({"users": [{"name": "a", "passwordHash": "$y$j9T$" + "a" * 40}]}, "begin with"),
         ({"installDisk": "/dev/sda"}, "as ESXi names it"),

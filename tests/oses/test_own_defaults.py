@@ -1,0 +1,168 @@
+"""What an operator's file gives is no longer demanded of an install, and what a file can't say is refused in its words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pxed.errors import ConfigError, InvalidRequest
+from pxed.oses.catalog import Catalog
+from pxed.oses.family import Resources
+from pxed.oses.own import with_own
+from tests.oses.families import RESOURCES
+from tests.oses.samples import URLS, FakeNode, install_of, verifies
+
+HASH = "$6$abcdefgh$" + "x" * 86
+HOUSE = '[family]\nname = "house"\ntitle = "House"\nlike = "{}"\n'
+
+
+def written(tmp_path: Path, like: str, text: str, mode: int = 0o640) -> Path:
+    file = tmp_path / "house.toml"
+    file.write_text(HOUSE.format(like) + text)
+    file.chmod(mode)
+    return tmp_path
+
+
+def catalog(path: Path, resources: Resources = RESOURCES) -> Catalog:
+    return Catalog(with_own(path).families, resources=resources)
+
+
+def test_a_house_password_for_esxi_need_not_be_given_and_shows_nowhere(tmp_path: Path) -> None:
+    found = catalog(written(tmp_path, "esxi", f"options.rootPasswordHash = '{HASH}'"))
+    prepared = found.prepare("house", None, {})
+    assert f"rootpw --iscrypted {HASH}" in found.file(install_of(prepared), FakeNode(), URLS, "ks.cfg").body.decode()
+    assert HASH not in json.dumps([found.schema("house"), found.list(), found.visible(prepared.options)])
+    with pytest.raises(InvalidRequest, match="options.rootPassword: expected a password, or rootPasswordHash"):
+        found.prepare("esxi", None, {})
+
+
+def test_a_password_that_is_given_counts_instead_of_the_houses(tmp_path: Path) -> None:
+    found = catalog(written(tmp_path, "esxi", f"options.rootPasswordHash = '{HASH}'"))
+    assert verifies("mine", found.prepare("house", None, {"rootPassword": "mine"}).options["rootPasswordHash"])
+    other = HASH.replace("x", "y")
+    assert found.prepare("house", None, {"rootPasswordHash": other}).options["rootPasswordHash"] == other
+    with pytest.raises(InvalidRequest, match="either rootPassword or rootPasswordHash"):
+        found.prepare("house", None, {"rootPassword": "mine", "rootPasswordHash": other})
+
+
+def test_other_defaults_of_esxi_need_no_password_beside_them(tmp_path: Path) -> None:
+    own = with_own(written(tmp_path, "esxi", 'options.keyboard = "de"\noptions.ntp = "ntp.example.com"'))
+    assert "options.rootPassword" in own.untried["house", "8"]
+    found = Catalog(own.families, resources=RESOURCES)
+    with pytest.raises(InvalidRequest, match="options.rootPassword: expected a password"):
+        found.prepare("house", None, {})
+    stored = found.prepare("house", None, {"rootPassword": "x"}).options
+    assert (stored["keyboard"], stored["ntpServers"]) == ("de", ["ntp.example.com"])
+
+
+def test_the_houses_share_needs_only_its_password_of_an_install(tmp_path: Path) -> None:
+    text = "options.smbRepo = '\\\\files\\windows'\noptions.smbUser = 'reader'\noptions.username = 'house'\n"
+    found = catalog(written(tmp_path, "windows", text))
+    secrets = {"password": "S3cret!x", "smbPassword": "sh4re"}
+    share = found.preview(found.prepare("house", None, secrets), FakeNode(), URLS)["share.cmd"]
+    assert '"\\\\files\\windows"' in share
+    assert '"/user:reader"' in share
+    for name in secrets:
+        with pytest.raises(InvalidRequest, match=f"^options.{name}: expected") as caught:
+            found.prepare("house", None, {other: value for other, value in secrets.items() if other != name})
+        assert caught.value.field == f"options.{name}"
+
+
+@pytest.mark.parametrize(
+    ("like", "options", "lacks"),
+    [
+        ("photon", "options.installDisk = '/dev/sda'", ("photon", "4", "options.disk")),
+        ("proxmox", "options.hostname = 'pve'\noptions.installDisk = '/dev/sda'", ("proxmox", "9", "options.hostname")),
+    ],
+)
+def test_what_another_release_demands_is_given_by_the_house(like: str, options: str, lacks: tuple[str, str, str], tmp_path: Path) -> None:
+    found = catalog(written(tmp_path, like, options))
+    assert found.prepare("house", lacks[1], {}).family == "house"
+    with pytest.raises(InvalidRequest) as caught:
+        found.prepare(*lacks[:2], {})
+    assert caught.value.field == lacks[2]
+
+
+@pytest.mark.parametrize(
+    ("like", "text", "named"),
+    [
+        ("esxi", f"options.rootPassword = '{HASH}'", "no secrets: options.rootPassword"),
+        ("debian", "options.proxy = 'http://me:secret@10.0.0.1:3128'", "no secrets: options.proxy is a URL with a login in it"),
+        ("rocky", "options.extraRepos = [{name = 'a', url = 'http://me:secret@h/a'}]", "no secrets: options.extraRepos.0.url"),
+        ("rhel", "options.registration = {org = 'a', activationKey = 'secret'}", "no secrets: options.registration.activationKey"),
+    ],
+)
+def test_a_file_holds_no_secret(like: str, text: str, named: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        with_own(written(tmp_path, like, text))
+    assert named in str(caught.value)
+    assert "secret@" not in str(caught.value)
+
+
+def test_a_hash_stands_in_no_file_that_everybody_may_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"house.toml: family.options.rootPasswordHash: stands in a file that everybody may read"):
+        with_own(written(tmp_path, "esxi", f"options.rootPasswordHash = '{HASH}'", mode=0o644))
+
+
+# one family, one installer
+
+
+@pytest.mark.parametrize(("release", "recipe"), [('name = "16"', "agama"), ('name = "x"\nlike = "16.1"', "agama"), ('name = "x"', "suse")])
+def test_the_first_release_says_which_installer_it_is(release: str, recipe: str, tmp_path: Path) -> None:
+    found = catalog(written(tmp_path, "sles", f"[[release]]\n{release}\n"))
+    assert found.prepare("house", None, {}).recipe == recipe
+
+
+@pytest.mark.parametrize(
+    ("releases", "named"),
+    [
+        (
+            '[[release]]\nname = "16"\n[[release]]\nname = "15"',
+            "release.1.name: SUSE Linux Enterprise Server 15 has another installer than 16",
+        ),
+        (
+            '[[release]]\nname = "a"\n[[release]]\nname = "b"\nlike = "16.0"',
+            "release.1.like: SUSE Linux Enterprise Server 16.0 has another installer than 15, and a family of yours has one",
+        ),
+    ],
+)
+def test_a_second_installer_in_one_family_is_refused(releases: str, named: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        with_own(written(tmp_path, "sles", releases))
+    assert named in str(caught.value)
+
+
+def test_the_recipe_of_any_installer_will_do(tmp_path: Path) -> None:
+    found = catalog(written(tmp_path, "leap", 'recipe = "agama-off"\n[[release]]\nname = "16"\n'))
+    assert found.prepare("house", None, {}).recipe == "agama-off"
+
+
+# media
+
+
+@pytest.mark.parametrize(
+    ("family", "release", "medium", "options"),
+    [
+        (
+            "windows",
+            "name = '2025-dc'\nlike = '2025'\nrepository = 'windows-2025'\ndata.edition = 'SERVERDATACENTER'",
+            {},
+            {"rootPassword": "S3cret!x"},
+        ),
+        ("esxi", "name = 'rack'\nlike = '7'\nrepository = 'esxi-7'", {"version": "7.0.3"}, {"rootPassword": "x"}),
+        ("proxmox", "name = 'lab'\nlike = '9'\nrepository = 'proxmox-9'", {}, {"hostname": "pve", "installDisk": "/dev/sda"}),
+    ],
+)
+def test_an_operators_release_is_installed_from_the_medium_of_the_one_it_is_like(
+    family: str, release: str, medium: dict[str, Any], options: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "own.toml").write_text(f"[[release]]\nfamily = '{family}'\n{release}\n")
+    found = catalog(tmp_path, Resources(media=lambda name: {**RESOURCES.media(name), **medium}))
+    name = release.split("'")[1]
+    assert found.prepare(family, name, options).release == name
+    other = catalog(tmp_path, Resources(media=lambda name: {**RESOURCES.media(name), "version": "1", "release": "1"}))
+    with pytest.raises(InvalidRequest, match="options.repo: the repository .* holds"):
+        other.prepare(family, name, options)

@@ -35,7 +35,7 @@ def test_a_house_password_for_esxi_need_not_be_given_and_shows_nowhere(tmp_path:
     prepared = found.prepare("house", None, {})
     assert f"rootpw --iscrypted {HASH}" in found.file(install_of(prepared), FakeNode(), URLS, "ks.cfg").body.decode()
     assert HASH not in json.dumps([found.schema("house"), found.list(), found.visible(prepared.options)])
-    with pytest.raises(InvalidRequest, match="options.rootPassword: expected a password, or rootPasswordHash"):
+    with pytest.raises(InvalidRequest, match=r"options.rootPassword: expected a password, or rootPasswordHash"):
         found.prepare("esxi", None, {})
 
 
@@ -52,7 +52,7 @@ def test_other_defaults_of_esxi_need_no_password_beside_them(tmp_path: Path) -> 
     own = with_own(written(tmp_path, "esxi", 'options.keyboard = "de"\noptions.ntp = "ntp.example.com"'))
     assert "options.rootPassword" in own.untried["house", "8"]
     found = Catalog(own.families, resources=RESOURCES)
-    with pytest.raises(InvalidRequest, match="options.rootPassword: expected a password"):
+    with pytest.raises(InvalidRequest, match=r"options.rootPassword: expected a password"):
         found.prepare("house", None, {})
     stored = found.prepare("house", None, {"rootPassword": "x"}).options
     assert (stored["keyboard"], stored["ntpServers"]) == ("de", ["ntp.example.com"])
@@ -164,5 +164,5 @@ def test_an_operators_release_is_installed_from_the_medium_of_the_one_it_is_like
     name = release.split("'")[1]
     assert found.prepare(family, name, options).release == name
     other = catalog(tmp_path, Resources(media=lambda name: {**RESOURCES.media(name), "version": "1", "release": "1"}))
-    with pytest.raises(InvalidRequest, match="options.repo: the repository .* holds"):
+    with pytest.raises(InvalidRequest, match=r"options.repo: the repository .* holds"):
         other.prepare(family, name, options)

@@ -1,0 +1,1 @@
+An operator's family may give defaults for what an installer insists on, and they are no longer demanded of an install; ESXi's root password as `rootPasswordHash`, in a file that not everybody may read. A release that is like one of ESXi, Windows or Proxmox VE is installed from that one's medium.

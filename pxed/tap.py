@@ -116,7 +116,10 @@ class Options(usage.Options):
 
 
 class Appliance(service.MultiService):
-    """All of pxed as one service. Nothing is read from a port before `_begin` has opened the store and resumed the installs."""
+    """All of pxed as one service. Nothing is read from a port before `_begin` has opened the store and resumed the installs.
+
+    `store`, `boot_threads`: others than its own (tests: without threads).
+    """
 
     def __init__(
         self,
@@ -126,13 +129,15 @@ class Appliance(service.MultiService):
         families: Sequence[Family] = FAMILIES,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        store: Store | None = None,
+        boot_threads: BootThreads | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings
         self._reactor = reactor
         self._started = monotonic()
         self._monotonic = monotonic
-        self.store = Store(settings.database_url, reactor=reactor)
+        self.store = store or Store(settings.database_url, reactor=reactor)
         self.timeline = Timeline(now=now, store=self.store)
         self.inventory = Inventory(now=now, store=self.store, timeline=self.timeline)
         self.repositories: Registry | None = None
@@ -151,7 +156,7 @@ class Appliance(service.MultiService):
         self.lateness = Lateness(reactor, monotonic)
         self.collector = Collector(reactor, lambda: self.tftp.active > 0)
         self._programs = BootPrograms([])
-        self._boot_threads = BootThreads(reactor)
+        self._boot_threads = boot_threads or BootThreads(reactor)
         self._next_scan: Any = None
         self.guard = Guard(inventory=self.inventory, timeline=self.timeline, seconds=monotonic)
         self.dhcp = Responder(

@@ -276,6 +276,7 @@ class Registry(Mapping[str, Repository]):
         for entry in [each for each in self._entries.values() if each.configured and each.sources[:1] and each.sources[0].startswith("/")]:
             try:
                 entry.medium = await self.recognise(entry.sources[0])
+                entry.repository.any_case(entry.medium.family in ANY_CASE)
             except PxedError as e:
                 entry.note = str(e)
 

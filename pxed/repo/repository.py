@@ -80,6 +80,12 @@ class Repository:
                 return await layer.whole()
         raise NotFound(f"repository {self.name} is no .iso")
 
+    def any_case(self, found: bool) -> None:
+        """Whether a name that a directory does not have as written is looked for without regard to case."""
+        for layer in self.layers:
+            if isinstance(layer, DirectoryLayer):
+                layer.any_case = found
+
     def stop(self) -> None:
         """Give up what is being fetched and what is open. May be called twice."""
         for layer in self.layers:

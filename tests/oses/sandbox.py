@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 _NOTE = """#!/bin/sh
@@ -72,6 +73,8 @@ class Sandbox:
     def __init__(self, folder: Path, *, shell: str = "sh", refuse: int = 0, run: bool = False) -> None:
         self.root, self.www, self._calls, self._bin = (folder / name for name in ("root", "www", "calls", "bin"))
         self._shell, self._refuse, self._run, self._folder = shell, refuse, run, folder
+        self.work = folder / "work"
+        self._absent: set[str] = set()
         for made in (self.root / "tmp", self.root / "target/etc/dhcp", self.root / "target/root", self.www, self._calls, self._bin):
             made.mkdir(parents=True)
         (self.root / "target/etc/passwd").write_text("root:x:0:0:root:/root:/bin/bash\nanna:x:900:900::/:/bin/sh\n")
@@ -80,10 +83,15 @@ class Sandbox:
         for name, body in FAKES.items():
             self.fake(name, body)
 
-    def fake(self, name: str, body: str) -> None:
-        """A command of that name, noted when called."""
-        (self._bin / name).write_text(_NOTE.replace("{name}", name) + body)
+    def fake(self, name: str, body: str, *, noted: bool = True) -> None:
+        """A command of that name, noted when called (which costs three processes)."""
+        (self._bin / name).write_text((_NOTE.replace("{name}", name) if noted else "#!/bin/sh\n") + body)
         (self._bin / name).chmod(0o755)
+
+    def remove(self, name: str) -> None:
+        """This machine has no such command."""
+        (self._bin / name).unlink(missing_ok=True)
+        self._absent.add(name)
 
     def serve(self, files: dict[str, str]) -> None:
         for name, text in files.items():
@@ -112,6 +120,12 @@ class Sandbox:
 
     def run(self, script: str, *, only: tuple[str, ...] | None = None) -> subprocess.CompletedProcess[str]:
         """Run `script`; with `only`, PATH has no more than the fakes and these commands of the host."""
+        return subprocess.run(
+            **self.command(script, only=only), capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
+        )
+
+    def command(self, script: str, *, only: tuple[str, ...] | None = None, root: Path | None = None) -> dict[str, Any]:
+        """What `subprocess` needs to run `script`: its keywords ``args``, ``env`` and ``cwd``. `root`: what the script takes for /."""
         (self._folder / "script").write_text(script)
         tools = self._folder / "tools"
         path = f"{self._bin}:/usr/bin:/bin"
@@ -120,7 +134,8 @@ class Sandbox:
             # As on the installer's RAM disk: every tool is an applet.
             tools.mkdir()
             for applet in subprocess.run([program, "--list"], capture_output=True, text=True, check=True).stdout.split():
-                (tools / applet).symlink_to(program)
+                if applet not in self._absent:
+                    (tools / applet).symlink_to(program)
         elif only is not None and not tools.exists():
             tools.mkdir()
             for tool in only:
@@ -129,17 +144,13 @@ class Sandbox:
             path = f"{self._bin}:{tools}"
         settings = {
             "PATH": path,
-            "PXED_ROOT": str(self.root),
+            "PXED_ROOT": str(root or self.root),
             "CALLS": str(self._calls),
             "REFUSE": str(self._refuse),
             "RUN": "1" if self._run else "",
         }
-        work = self._folder / "work"
-        work.mkdir(exist_ok=True)
-        return subprocess.run(
-            [program, *self._shell.split()[1:], str(self._folder / "script")],
-            env=settings, cwd=work, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        self.work.mkdir(exist_ok=True)
+        return {"args": [program, *self._shell.split()[1:], str(self._folder / "script")], "env": settings, "cwd": self.work}
 
     def calls(self, name: str) -> list[Call]:
         """Every call of the fake `name`, in order."""

@@ -91,6 +91,12 @@ vSwitch0
 def sandbox(tmp_path: Path, **settings: Any) -> Sandbox:
     """A machine whose shell and tools are busybox's, as on ESXi."""
     made = Sandbox(tmp_path, shell="busybox sh", **settings)
+    equip(made)
+    return made
+
+
+def equip(made: Sandbox) -> None:
+    """ESXi's files and commands, and its disks."""
     (made.root / "etc/rc.local.d").mkdir(parents=True)
     (made.root / "sbin").mkdir()
     (made.root / "sbin/auto-backup.sh").write_text("#!/bin/sh\n")
@@ -117,7 +123,6 @@ esac
     )
     for name in ("vim-cmd", "reboot", "chkconfig"):
         made.fake(name, "")
-    return made
 
 
 needs_busybox = pytest.mark.skipif(not shutil.which("busybox"), reason="busybox is not installed")

@@ -1,0 +1,107 @@
+"""Which scripted node stands for which family, and which families have their walk elsewhere. A family that is in neither fails loudly."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from pxed.oses.catalog import Catalog
+from tests.oses.families import RESOURCES
+from tests.oses.scripted.coreos import Fcos, Flatcar
+from tests.oses.scripted.debian import Debian
+from tests.oses.scripted.esxi import Esxi
+from tests.oses.scripted.node import Node
+from tests.oses.scripted.redhat import OldRedHat, RedHat
+from tests.oses.scripted.suse import Suse
+from tests.oses.scripted.ubuntu import Ubuntu
+from tests.repo.media import tree
+
+CATALOG = Catalog(resources=RESOURCES)
+
+NODES: Mapping[str, type[Node]] = {
+    "debian": Debian,
+    "ubuntu": Ubuntu,
+    **dict.fromkeys(("rhel", "centos", "rocky", "alma", "oracle", "fedora"), RedHat),
+    **dict.fromkeys(("rhel 6", "centos 6"), OldRedHat),
+    **dict.fromkeys(("sles", "leap"), Suse),
+    "esxi": Esxi,
+    "flatcar": Flatcar,
+    "fcos": Fcos,
+}
+"""Family, or family and release, > its node."""
+
+ELSEWHERE: Mapping[str, str] = {
+    "alpine": "tests/oses/test_alpine.py",
+    "photon": "tests/oses/test_photon.py",
+    "proxmox": "tests/oses/test_proxmox.py",
+    "windows": "tests/oses/test_windows.py",
+}
+"""Family, or family and release, > the module that walks a node through it."""
+
+OPTIONS: Mapping[str, Any] = {"hostname": "web1", "scripts": {"firstboot": ['echo ran >>"$PXED_ROOT/ran"']}}
+
+
+class Behaviour(NamedTuple):
+    """One way in which firmware, installer and system behave: a release that stands for all like it. `arch`: 0 BIOS, 7 UEFI."""
+
+    family: str
+    release: str
+    arch: int
+
+    @property
+    def phases(self) -> list[str]:
+        return [each.phase for each in CATALOG.families[self.family].recipe.milestones]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {**OPTIONS, **node_of(self.family, self.release).needed(self.release)}
+
+
+BEHAVIOURS = (
+    Behaviour("debian", "12", 0),
+    Behaviour("ubuntu", "24.04", 7),
+    Behaviour("centos", "6", 0),
+    Behaviour("rocky", "9", 7),
+    Behaviour("sles", "15", 7),
+    Behaviour("esxi", "8", 7),
+    Behaviour("esxi", "6.7", 0),
+    Behaviour("flatcar", "stable", 0),
+    Behaviour("fcos", "stable", 7),
+)
+"""For what takes long; the straight walk takes every release."""
+
+EVERY = [
+    (family.name, release)
+    for family in CATALOG.families.values()
+    for release in family.releases
+    if not {family.name, f"{family.name} {release}"} & set(ELSEWHERE)
+]
+
+
+def node_of(family: str, release: str) -> type[Node]:
+    """Fails the test if nobody has written one."""
+    found = NODES.get(f"{family} {release}", NODES.get(family))
+    if found is None:
+        pytest.fail(f"there is no scripted node for {family}: write one in tests/oses/scripted, or name its own walk in table.ELSEWHERE")
+    return found
+
+
+def repository(family: str, release: str) -> str:
+    """The name of the repository that an install takes its files from."""
+    found = CATALOG.families[family]
+    return str(node_of(family, release).needed(release).get("repo", found.repository(found.releases[release])))
+
+
+def made(folder: Path, family: str, release: str) -> Path:
+    """The medium of a release: a directory, or an image if its node wants the whole of it."""
+    kind = node_of(family, release)
+    root = tree(folder / repository(family, release), kind.medium(family, release))
+    if not kind.imaged:
+        return root
+    image = root.with_suffix(".iso")
+    subprocess.run(["xorriso", "-as", "mkisofs", "-quiet", "-R", "-o", image, root], check=True, capture_output=True, timeout=60)
+    return image

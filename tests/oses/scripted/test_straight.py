@@ -1,0 +1,73 @@
+"""Every family and release of the catalog: a node is seen, ordered, installed, restarted as often as the real one, and calls back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.oses.scripted.appliance import Appliance
+from tests.oses.scripted.conftest import Make
+from tests.oses.scripted.node import Node
+from tests.oses.scripted.table import BEHAVIOURS, CATALOG, ELSEWHERE, EVERY, NODES, Behaviour, made, node_of, repository
+
+ROOT = Path(__file__).parents[3]
+_MACS = (f"52:54:00:00:00:{number:02x}" for number in count(1))
+
+
+@pytest.fixture(scope="module")
+def pxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
+    """One appliance for all releases, with the media of all of them."""
+    folder = tmp_path_factory.mktemp("pxed")
+    known = [each for each in EVERY if {each[0], " ".join(each)} & set(NODES)]
+    media = {repository(*each): made(folder / "media", *each) for each in known}
+    appliance = Appliance(folder, media)
+    yield appliance
+    appliance.close()
+
+
+def test_who_has_a_walk_elsewhere_has_it_there() -> None:
+    for family, path in ELSEWHERE.items():
+        assert (ROOT / path).exists()
+        assert family.split(" ")[0] in CATALOG.families
+
+
+@pytest.mark.parametrize(("family", "release"), EVERY)
+def test_an_ordered_node_is_installed_and_says_that_it_runs(pxed: Appliance, tmp_path: Path, family: str, release: str) -> None:
+    what = Behaviour(family, release, 7)
+    kind = node_of(family, release)
+    node = kind(pxed, tmp_path, arch=kind.arch, mac=next(_MACS))
+    try:
+        assert node.power_on() is None, "nobody has said what it is to boot"
+        node.order(family, release, what.options)
+        node.live()
+        check(node, what)
+    finally:
+        node.close()
+
+
+def check(node: Node, what: Behaviour) -> None:
+    """AssertionError unless it went as it should."""
+    shown = node.shown
+    assert (shown["state"], shown["reason"]) == ("done", "")
+    assert node.sent == what.phases
+    boots = CATALOG.families[what.family].boots
+    assert node.answers == ["silence", "installer", *["silence"] * boots], "one for each boot, and one more at the end"
+    assert (node.root / "ran").read_text() == "ran\n"
+    assert not list(node.root.rglob("*pxed-firstboot*"))
+
+
+@pytest.mark.parametrize("what", [each for each in BEHAVIOURS if CATALOG.families[each.family].recipe_off], ids=str)
+def test_a_node_that_is_to_be_switched_off_is_done_when_its_installer_is(make: Make, what: Behaviour) -> None:
+    node = make(what, after="poweroff")
+    node.live()
+    assert node.shown["state"] == "done"
+    assert not node.power
+    node.pxed.kill()
+    node.power = True
+    node.live()
+    assert node.answers == ["silence", "installer", "silence", "silence"]
+    assert node.sent == what.phases
+    assert node.shown["state"] == "done"

@@ -35,6 +35,8 @@ class Plan:
     answered: list[str] = field(default_factory=list)
     waiting: list[str | None] = field(default_factory=list)
     """What was said and has not been awaited yet."""
+    begun: bool = False
+    """Whether the node has said something since it was sent to its installer."""
 
     @property
     def awaits(self) -> list[AwaitStep]:
@@ -48,6 +50,7 @@ class Plan:
             self.state = "failed"
         elif phase is None or (phase not in self.answered and phase not in self.waiting):
             self.waiting.append(phase)
+            self.begun = True
             self._go_on()
 
     def miss(self) -> None:
@@ -58,7 +61,8 @@ class Plan:
     def boot(self, install: str) -> Boot:
         """What the node must boot now."""
         if self.state == "running":
-            return Boot(self._assigned(), install)
+            assigned = self._assigned()
+            return Boot("silent" if assigned == "installer" and self.begun else assigned, install)
         return Boot("disk") if self.state in ("done", "unproven") else SILENT
 
     def _go_on(self) -> None:
@@ -70,6 +74,9 @@ class Plan:
             elif not self._implied(awaited):
                 return
             self.answered.append(awaited)
+            behind = self.steps.index(self.awaits[len(self.answered) - 1]) + 1
+            if BootStep("installer") in self.steps[behind : behind + 1]:
+                self.begun = False
             if len(self.answered) == len(self.awaits):
                 self.state = "done"
 

@@ -377,7 +377,7 @@ class Appliance(service.MultiService):
 
     def _installer_line(self, node: Node, program: str, text: str) -> None:
         """A syslog line of an installing node moves its progress, never back: stages alternate in an installer's log."""
-        if node.boot.kind == "installer" and node.boot.install is not None:
+        if node.boot.kind != "disk" and node.boot.install is not None:
             install = self.engine.get(node.boot.install)
             seen = self.catalog.line(install, program, text)
             if seen is not None and seen[0] >= install.percent:

@@ -160,7 +160,7 @@ def decide(
         if policy.unknown != "discover":
             return Silence("unknown", "nobody has said what this node is to boot", client)
     elif boot.kind != "installer":
-        return Silence(boot.kind, "nothing to install" if boot.kind == "silent" else "it boots its own disk", client)
+        return Silence(*_nothing(boot), client)
     destination = _destination(packet, arrival)
     if isinstance(destination, Silence):
         return destination._replace(client=client)
@@ -168,6 +168,13 @@ def decide(
     if arrival.port == PXE_PORT:
         return _acknowledge(packet, arrival, policy, client, treatment, shape, destination)
     return _compose(packet, arrival, policy, client, treatment, shape, OFFER, destination)
+
+
+def _nothing(boot: Boot) -> tuple[str, str]:
+    """Reason and text of the silence towards a node that is not to boot its installer."""
+    if boot.kind == "disk":
+        return "disk", "it boots its own disk"
+    return ("begun", "its installer has begun, and is not started again") if boot.install else ("silent", "nothing to install")
 
 
 _BY_NAME: dict[tuple[ClientClass, str | None], Shape] = {(kind, shape.name): shape for kind, its in SHAPES.items() for shape in its}

@@ -98,7 +98,10 @@ def verdict(node: Node, events: Sequence[Event], install_state: str | None, now:
         return _last_text(theirs, "install.parked") or "Parked: its recipe could not go on; retry, restart or cancel it"
     if install_state == "unproven":
         reason = _last_text(theirs, "install.unproven") or "Unproven: the installed system was not seen to boot in time"
-        return f"{reason}. It boots its own disk, and is done as soon as it calls back; else look at its console: {_UNPROVEN}"
+        else_look = f"else look at its console ({_UNPROVEN}), or install it again: pxed install retry {node.label}"
+        return f"{reason}. It boots its own disk, and is done as soon as it calls back; {else_look}"
+    if install_state == "running" and (restarted := _since_restart(theirs)):
+        return restarted
     place, at = _highest(theirs)
     rung = LADDER[place]
     if install_state == "failed":
@@ -173,6 +176,12 @@ def _why(rung: Rung, events: Sequence[Event]) -> str:
     texts = (_last_text(events, kind) for kind in kinds.get(rung.name, ()))
     text = next((text for text in texts if text), "")
     return f"{rung.stopped} ({text})" if text else rung.stopped
+
+
+def _since_restart(events: Sequence[Event]) -> str:
+    """What was said when the node boots from the network again while its installer was at work; "" if it has called back since."""
+    last = next((event for event in reversed(events) if event.kind in ("install.rebooted", "notification")), None)
+    return last.text if last is not None and last.kind == "install.rebooted" else ""
 
 
 def _last_text(events: Sequence[Event], kind: str) -> str:

@@ -173,6 +173,10 @@ class Catalog:
         """The files of `install` that hold a secret in plain text: for the installer, and for nobody afterwards."""
         return self._installer(install).plain_secrets
 
+    def loads(self, install: InstallView) -> frozenset[str]:
+        """The files of `install` that are fetched before its installer runs."""
+        return self._installer(install).loads
+
     def preview(self, prepared: Prepared, node: NodeView | None, urls: Urls) -> dict[str, str]:
         """Every file that an install of `prepared` would have, by public name; the boot script is ``boot.ipxe``. Secrets are masked."""
         found, release = self._found(prepared.family, prepared.release)

@@ -173,6 +173,7 @@ ESXI = Family(
         "local.sh": "esxi/local.sh.j2",
     },
     made={"probe.c32": lambda _context: PROBE + bytes(2048 - len(PROBE))},
+    loads=frozenset({"boot.cfg", "probe.c32"}),
     context=context,
     aliases={"6": "6.7", "8.0": "8", "7.0": "7"},
     boots=3,

@@ -193,6 +193,8 @@ class Family:
     plain_secrets: frozenset[str] = frozenset()
     """Files that may hold a secret in plain text: one that no hash can stand for (docs/secrets.md). Only they are rendered with kept
     secrets (`sealing`), and only until the node boots its disk are they served."""
+    loads: frozenset[str] = frozenset()
+    """Files that the boot program fetches, not the installer: who has them has not begun yet."""
     posted: frozenset[str] = frozenset()
     """Files that this family's installer asks for by POST (it sends facts about the machine along)."""
     progress: LineReader | None = None

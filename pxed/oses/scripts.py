@@ -90,7 +90,8 @@ class BootScripts:
         refusal = self._guard.refusal(node.id) if install is not None else None
         if install is None or (refusal is not None and refusal.reason == "quarantined"):
             if asked:
-                why = f" because it is quarantined: {refusal.text}" if refusal is not None else ""
+                begun = ", because its installer has begun and is not started again" if node.boot.kind == "silent" and node.boot.install else ""
+                why = f" because it is quarantined: {refusal.text}" if refusal is not None else begun
                 text = f"{node.label} asked for a boot profile and was sent on to its disk{why}"
                 self._timeline.record("http.localboot", text, node=node.id)
             return self._catalog.localboot(node, syntax, base, self._grub(node.arch))
@@ -98,7 +99,7 @@ class BootScripts:
         if asked:
             text = f"{node.label} fetched its boot profile ({install.family} {install.release}{', for GRUB' if syntax == 'grub' else ''})"
             self._timeline.record("http.profile", text, node=node.id, install=install.id)
-            self._engine.progress(install.id, 2, "boot profile fetched")
+            self._engine.served(install.id)
         return script
 
     def _script(self, install: Install, node: Node, urls: Urls, mac: str, syntax: Syntax) -> str:

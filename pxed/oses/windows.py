@@ -278,4 +278,5 @@ WINDOWS = Family(
     aliases={"2012R2": "2012r2", "2012": "2012r2"} | {f"server-{each}": each for each in ("2025", "2022", "2019", "2016", "2012r2")},
     boots=4,
     plain_secrets=frozenset({"unattend.xml", "share.cmd"}),
+    loads=frozenset({"winpeshl.ini", "pxed.cmd"}),
 )

@@ -66,6 +66,7 @@ installs = Table(  # one run of a recipe on a node; no foreign key to nodes: an 
     Column("retry_of", String(16)),
     Column("proof", Text, nullable=False, server_default=text("''")),  # what showed that it is done
     Column("last_lines", JSON, nullable=False, server_default=text("'[]'")),  # of the node's log, before it failed
+    Column("installer", String(16), nullable=False, server_default=text("'armed'")),  # armed | served | working | gone
 )
 Index("ix_installs_node", installs.c.node_id)
 Index(  # the database itself refuses a second running install on a node

@@ -32,7 +32,7 @@ class Answers(Plain):
         rooms = self._rooms
         for mac in _macs(request.content.read()):
             node = rooms.inventory.by_mac(mac)
-            install = rooms.install_on(node) if node is not None and node.boot.kind == "installer" else None
+            install = rooms.install_on(node) if node is not None and node.boot.kind != "disk" else None
             family = rooms.catalog.families.get(install.family) if install is not None else None
             if node is None or install is None or family is None or not family.posted:
                 continue

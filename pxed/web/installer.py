@@ -92,5 +92,8 @@ class InstallerFiles(Plain):
         what = "the hook" if hook else "its answer file"
         kind = "http.hook" if hook else "http.answer"
         self._rooms.timeline.record(kind, f"{node.label} fetched {what} {name}", node=node.id, install=install.id)
+        if name in self._rooms.catalog.loads(install):
+            return
+        self._rooms.engine.works(install.id)
         if not hook and install.state == "running" and install.percent < ANSWERED:
             self._rooms.engine.progress(install.id, ANSWERED, "answer file fetched")

@@ -26,17 +26,23 @@ from twisted.logger import Logger
 
 from pxed.errors import Conflict, NotFound, StorageUnavailable
 from pxed.node.inventory import Inventory
-from pxed.node.model import SILENT, Boot
+from pxed.node.model import SILENT, Boot, Event
 from pxed.node.timeline import Timeline, printable
 from pxed.store import Store
 from pxed.store.lazy import Batch, LazyWriter
 from pxed.workflow import journal
 from pxed.workflow.evidence import Probe, blind
-from pxed.workflow.install import Install, row_of
+from pxed.workflow.install import Install, Installer, row_of
 from pxed.workflow.journal import Entry, NotRunning
-from pxed.workflow.notices import LONGEST_MESSAGE, called_back, inbox_row, summary, told
+from pxed.workflow.notices import LOADER, LONGEST_MESSAGE, called_back, inbox_row, restarted, summary, told
 from pxed.workflow.recipe import Recipe, RecipeBook
 from pxed.workflow.run import Run, done_words, leave
+
+
+PROFILE = 2
+"""Percent when a node has its boot profile."""
+_ASKS_AGAIN = frozenset({"dhcp.silent", "http.localboot"})
+"""Events that only a machine's restart can cause: it asks for something to boot, and is left to its disk."""
 
 
 class Engine:
@@ -81,6 +87,7 @@ class Engine:
         self._progressed: dict[str, None] = {}
         self._progress = LazyWriter(store, self._take_progress, what="The progress of installs", now=now)
         self._stopped = False
+        timeline.subscribe(self._heard)
 
     async def start(self) -> None:
         """Read every install and go on with those that run. Once, after `inventory.load`. StorageUnavailable.
@@ -132,9 +139,10 @@ class Engine:
 
     async def retry(self, install_id: str) -> Install:
         """A new install of the same node, system and options from the beginning, by the recipe's latest version. It replaces a parked
-        one. NotFound (install, node, recipe), Conflict (it or another one runs on the node), StorageUnavailable."""
+        one, and one whose node was restarted while its installer was at work. NotFound (install, node, recipe), Conflict (it or another
+        one runs on the node), StorageUnavailable."""
         old = self.get(install_id)
-        if old.state == "running":
+        if old.state == "running" and old.installer != "gone":
             raise Conflict(f"Install {install_id} is running; cancel it first")
         install = await self._create(old.node_id, old.family, old.release, old.recipe, old.options, retry_of=old)
         self._record(old, "install.retried", f"Retried as install {install.id}")
@@ -184,13 +192,16 @@ class Engine:
         milestone = recipe.milestone(phase) if recipe is not None and status == "ok" else None
         last = recipe.milestones[-1].phase if recipe is not None and recipe.milestones else None
         proof = f"{called_back(last or '')}, after its deadline"
+        works = status == "ok" and LOADER not in row["data"]
         op = partial(journal.deliver, install_id=install.id, notification=row, milestone=milestone, most=self._most)
-        arrival = await self._store.write(partial(op, last_phase=last, proof=proof))
+        arrival = await self._store.write(partial(op, last_phase=last, proof=proof, works=works and not install.begun))
         remark = "again" if arrival.duplicate else "late" if arrival.proved else ""
         remark = remark or ("" if arrival.state == "running" else f"the install is {arrival.state} already")
         self._record(install, "notification", told(phase, status, row["message"], remark), {"phase": phase, "status": status})
         if milestone is not None and not remark and install.advance(milestone.percent, stage=milestone.text):
             self._record(install, "install.progress", milestone.text)
+        if works and not arrival.duplicate and arrival.state in ("running", "parked"):
+            install.saw("working")
         if arrival.proved:
             install.end("done", "", row["at"])
             install.proof = proof
@@ -200,16 +211,26 @@ class Engine:
             run.wake()
         return install
 
+    def served(self, install_id: str) -> None:
+        """The node was given the boot profile. NotFound; ignored once it ended."""
+        install = self.get(install_id)
+        if install.state == "running":
+            self._saw(install, "served")
+            self._advance(install, PROFILE, "boot profile fetched")
+
     def progress(self, install_id: str, percent: int, text: str) -> None:
         """What the installer says of itself: `percent` 0-100 never goes down. Stored lazily. NotFound; ignored once it ended."""
         install = self.get(install_id)
-        if install.state != "running":
-            return
-        reached = max(install.percent, min(100, max(0, int(percent))))
-        if install.advance(reached, text=printable(text)[:LONGEST_MESSAGE]):
-            self._record(install, "install.progress", install.progress_text or f"{reached} %")
-            self._progressed[install.id] = None
-            self._progress.poke()
+        if install.state == "running":
+            self._advance(install, percent, text)
+            self.works(install_id)
+
+    def works(self, install_id: str) -> None:
+        """The installer has done something that nobody else does: from now on its node is not given it again. Before its profile was
+        given out that can't be, and is still about what the node booted before. NotFound; ignored once it ended."""
+        install = self.get(install_id)
+        if install.state == "running" and install.installer == "served":
+            self._saw(install, "working")
 
     # what everybody reads
 
@@ -258,10 +279,14 @@ class Engine:
             self._new_id(), node_id, family, release, recipe.name, recipe.version, options, self._new_token(), self._now(),
             retry_of=retry_of.id if retry_of else None,
         )  # fmt: skip
-        await self._write_unless_ended(install, partial(journal.create, install=row_of(install), instead_of=install.retry_of))
+        replaced = retry_of if retry_of is not None and retry_of.state in ("parked", "running") else None
+        reason = "" if replaced is None else replaced.reason or f"Cancelled by the operator, who installs again ({install.id})"
+        op = partial(journal.create, install=row_of(install), instead_of=replaced.id if replaced else None, reason=reason)
+        await self._write_unless_ended(replaced or install, op)
         self._register(install)
-        if retry_of is not None and retry_of.state == "parked":
-            retry_of.end("cancelled", retry_of.reason, install.created_at)
+        if replaced is not None:
+            replaced.end("cancelled", reason, install.created_at)
+            self._drop(replaced)
         self._record(install, "install.created", f"{node.label} is to be installed with {family} {release}")
         await self._run(install, recipe, [])
         return install
@@ -333,15 +358,43 @@ class Engine:
         if self._stopped:
             raise StorageUnavailable("pxed is stopping; try again in a moment")
 
+    def _advance(self, install: Install, percent: int, text: str) -> None:
+        reached = max(install.percent, min(100, max(0, int(percent))))
+        if install.advance(reached, text=printable(text)[:LONGEST_MESSAGE]):
+            self._record(install, "install.progress", install.progress_text or f"{reached} %")
+            self._soon(install)
+
+    def _saw(self, install: Install, what: Installer) -> None:
+        if install.saw(what):
+            if install.begun:
+                self._inventory.hold(install.node_id, install.id)
+            self._soon(install)
+
+    def _heard(self, event: Event) -> None:
+        """A node whose installer was at work boots from the network again: that installer has ended, finished or not."""
+        node = self._inventory.get(event.node or "") if event.kind in _ASKS_AGAIN else None
+        install = self._installs.get(node.boot.install or "") if node is not None else None
+        if node is None or install is None or install.state != "running" or install.installer != "working":
+            return
+        if node.boot.kind == "silent":
+            self._saw(install, "gone")
+            self._record(install, "install.rebooted", restarted(node.label))
+
+    def _soon(self, install: Install) -> None:
+        self._progressed[install.id] = None
+        self._progress.poke()
+
     def _take_progress(self) -> Batch | None:
         taken, self._progressed = self._progressed, {}
-        reached = [(key, self._installs[key].percent, self._installs[key].progress_text) for key in taken]
+        installs = [self._installs[key] for key in taken]
+        reached = [(each.id, each.percent, each.progress_text, each.installer) for each in installs]
         if not reached:
             return None
 
         def store(connection: Connection) -> None:
-            for install_id, percent, text in reached:
+            for install_id, percent, text, installer in reached:
                 journal.progress(connection, install_id, percent, text)
+                journal.saw(connection, install_id, installer)
 
         return Batch(store, lambda: self._progressed.update(taken))
 

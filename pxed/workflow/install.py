@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 State = Literal["running", "done", "unproven", "failed", "cancelled", "parked"]
+Installer = Literal["armed", "served", "working", "gone"]
+"""What was seen of the installer since its node was told to boot it: nothing yet; that it was given to the node; that it works, so that the
+disk may hold a finished system at any time, and it is not given to the node again; that the node boots from the network once more, so that
+it has ended, whether it had finished or not."""
+INSTALLERS: tuple[Installer, ...] = get_args(Installer)
+"""In their order."""
 
 ARMED = "Waits for the node's next network boot"
 """The stage of an install of which nothing has arrived yet."""
@@ -20,7 +26,8 @@ class Install:
     """Times are UTC seconds; `percent` 0-100 never goes down; `deadline` is when the present await fails, if one is open.
 
     `stage` is the text of the last milestone, `progress_text` what the installer said since; `reason` why it ended or was parked.
-    `unproven`: its installer said `installed`, the node boots its disk, and the first boot was never seen; a late word makes it done.
+    `unproven`: its installer said `installed`, or was at work when the node restarted; the node boots its disk, and the first boot was
+    never seen; a late word makes it done.
     `proof` says what showed that a `done` one is done, `last_lines` what the node's log said last before one failed.
     Only the engine writes it. `repr` shows neither token nor options.
     """
@@ -44,6 +51,19 @@ class Install:
     retry_of: str | None = None
     proof: str = ""
     last_lines: list[str] = field(default_factory=list)
+    installer: Installer = "armed"
+
+    @property
+    def begun(self) -> bool:
+        """Whether its installer has been seen at work: the node is not given it again."""
+        return self.installer in ("working", "gone")
+
+    def saw(self, what: Installer) -> bool:
+        """The installer has come as far as `what`, if it had not before. Whether anything changed."""
+        if INSTALLERS.index(what) <= INSTALLERS.index(self.installer):
+            return False
+        self.installer = what
+        return True
 
     def advance(self, percent: int, *, stage: str | None = None, text: str = "") -> bool:
         """A milestone (`stage`) or progress arrived. What would go back changes nothing. Whether anything changed."""

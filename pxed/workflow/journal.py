@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 from pxed.errors import Conflict
 from pxed.node.model import BootKind
 from pxed.store.schema import inbox, installs, journal
-from pxed.workflow.install import DONE, INSTALLED, STORED, Install, State
+from pxed.workflow.install import DONE, INSTALLED, INSTALLERS, STORED, Install, Installer, State
 from pxed.workflow.recipe import Milestone, Notification
 from pxed.workflow.replay import Answer, AwaitStep, BootStep, Step, notified
 
@@ -56,6 +56,12 @@ _USE = update(inbox).where(inbox.c.id == bindparam("key")).values(position=bindp
 _ADVANCE = update(installs).where(installs.c.id == bindparam("of"), installs.c.percent <= bindparam("percent"))
 _PROGRESS = _ADVANCE.values(percent=bindparam("percent"), progress_text=bindparam("progress_text"))
 _MILESTONE = _ADVANCE.values(percent=bindparam("percent"), stage=bindparam("stage"), progress_text="")
+_SAW = (
+    update(installs)
+    .where(installs.c.id == bindparam("of"), installs.c.installer.in_(bindparam("before", expanding=True)))
+    .values(installer=bindparam("what"))
+)
+_ARM = update(installs).where(installs.c.id == bindparam("of")).values(installer="armed")
 
 
 class NotRunning(Exception):
@@ -103,12 +109,15 @@ class Arrival:
 # installs
 
 
-def create(connection: Connection, install: Mapping[str, Any], *, instead_of: str | None = None) -> None:
-    """A new install; the parked one it replaces ends with it. IntegrityError if the node has a running one."""
-    connection.execute(insert(installs).values(**install))
+def create(connection: Connection, install: Mapping[str, Any], *, instead_of: str | None = None, reason: str = "") -> None:
+    """A new install; the parked or running one it replaces ends with it, for this `reason`. NotRunning if that has ended, IntegrityError
+    if the node has another running one."""
     if instead_of is not None:
-        parked = (installs.c.id == instead_of) & (installs.c.state == "parked")
-        connection.execute(update(installs).where(parked).values(state="cancelled", finished_at=install["created_at"]))
+        open_one = (installs.c.id == instead_of) & installs.c.state.in_(("parked", "running"))
+        ended = {"state": "cancelled", "reason": reason, "finished_at": install["created_at"]}
+        if not connection.execute(update(installs).where(open_one).values(**ended)).rowcount:
+            raise NotRunning(instead_of)
+    connection.execute(insert(installs).values(**install))
 
 
 def load_installs(connection: Connection) -> list[tuple[Install, list[Entry]]]:
@@ -162,6 +171,12 @@ def progress(connection: Connection, install_id: str, percent: int, text: str) -
     connection.execute(_PROGRESS, {"of": install_id, "percent": percent, "progress_text": text})
 
 
+def saw(connection: Connection, install_id: str, what: Installer) -> None:
+    """The installer was seen to have come as far as `what`, unless it had come further."""
+    if before := INSTALLERS[: INSTALLERS.index(what)]:
+        connection.execute(_SAW, {"of": install_id, "what": what, "before": before})
+
+
 def _advance(connection: Connection, install_id: str, milestone: Milestone) -> None:
     connection.execute(_MILESTONE, {"of": install_id, "percent": milestone.percent, "stage": milestone.text})
 
@@ -181,6 +196,8 @@ def boot(connection: Connection, place: Place, at: float, assign: Assign) -> Ent
     entry = _at(connection, place)
     if entry is None:
         assign(connection)
+        if place.step == BootStep("installer"):
+            connection.execute(_ARM, {"of": place.install_id})
         entry = _reach(connection, place, Entry(place.position, place.step.name, at, None, {"ok": None}, at))
     return entry
 
@@ -269,10 +286,12 @@ def deliver(
     *,
     last_phase: str | None = None,
     proof: str = "",
+    works: bool = False,
 ) -> Arrival:
     """Put a notification into the inbox: columns `phase` (or None), `status`, `message`, `data`, `source`, `at`.
 
     An unproven install is done when the `last_phase` of its recipe comes after all (a plain notification counts as that); `proof` says so.
+    `works`: it shows that the installer works, unless it is told again.
     Beyond `most` of them what would change nothing is not stored, and what might is refused (Conflict) unless it is awaited.
     """
     state: State = connection.scalars(_STATE, {"of": install_id}).one()
@@ -289,6 +308,8 @@ def deliver(
         raise Conflict(f"This install has sent more than {most} notifications, and {phase!r} is not awaited now")
     if milestone is not None and not duplicate and state == "running":
         _advance(connection, install_id, milestone)
+    if works and not duplicate and state in ("running", "parked"):
+        saw(connection, install_id, "working")
     if proved:
         finish(connection, install_id, "done", "", notification["at"], lambda _connection: None, of=("unproven",), proof=proof)
     return Arrival("done" if proved else state, duplicate, proved)

@@ -13,6 +13,8 @@ from pxed.workflow.journal import Entry, last_boot
 
 PHASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LONGEST_MESSAGE = 2000
+LOADER = "loader"
+"""The field of a notification that a boot program sends, before any installer runs (templates/boot)."""
 LARGEST_DATA = 16_384
 """Bytes of JSON that a notification may carry."""
 
@@ -37,6 +39,14 @@ def told(phase: str | None, status: str, message: str, remark: str) -> str:
     said = f"The node says {phase!r}" if phase else "The node calls back"
     failed = " has failed" if status == "fail" else ""
     return f"{said}{failed}{f': {message}' if message else ''}{f' ({remark})' if remark else ''}"
+
+
+def restarted(label: str) -> str:
+    """What the operator reads when a node that was being installed boots from the network again."""
+    return (
+        f"{label} was restarted before its installer said that it had finished. It is left to its disk, which may hold the finished system: "
+        f"that will call back. If it does not, the installer broke off: `pxed install retry {label}` installs it again from the beginning"
+    )
 
 
 def summary(entry: Entry) -> str:

@@ -125,6 +125,8 @@ class Run:
 
     async def _boot(self, place: Place, step: BootStep) -> Entry:
         assignment = self._inventory.assignment(self.install.node_id, Boot(step.what, self.install.id))
+        if step.what == "installer":
+            self.install.installer = "armed"
         entry = await self._gate.durably(partial(journal.boot, place=place, at=self._now(), assign=assignment.store))
         assignment.show()
         self._record("install.step", "Boots its own disk from now on" if step.what == "disk" else "Boots the installer from now on")
@@ -147,7 +149,8 @@ class Run:
                 self._gate.news = False
                 entry = await self._gate.durably(partial(journal.settle, place=place, at=at))
             elif at < due:
-                if at < (entry.deadline or 0.0):  # in the grace after it the node may still speak, but not be installed again
+                # In the grace after it the node may still speak, but not be installed again; nor ever once its installer has begun.
+                if at < (entry.deadline or 0.0) and not self.install.begun:
                     self._inventory.release(self.install.node_id)
                 await self._gate.sleep(min(due - at, vigil.pause if vigil is not None else inf))
                 if vigil is not None and not self._gate.news:
@@ -220,7 +223,9 @@ class Run:
             self.log.error("Install {install} is parked: {reason}", install=self.install.id, reason=outcome.reason, log_failure=failure)
             await self._finish("parked", f"The recipe {self._recipe.name} version {self._recipe.version} {outcome.reason}")
         elif isinstance(outcome, Failed):
-            unproven = journal.awaits_first_boot(self._lived) and outcome.reason == (self._lived[-1].answer or {}).get("failed")
+            last = (self._lived[-1].answer if self._lived else None) or {}
+            missed = bool(last.get("missed")) and outcome.reason == last["failed"]
+            unproven = missed and (self.install.installer == "gone" or journal.awaits_first_boot(self._lived))
             await self._finish("unproven" if unproven else "failed", outcome.reason)
         else:
             await self._finish("done", "", proof=proof_of(self._lived))
@@ -241,7 +246,9 @@ class Run:
         if state == "done":
             return done_words(self.install, self._now())
         if state == "unproven":
-            return f"Unproven: the installer has finished, and the installed system was not seen to boot: {reason}"
+            finished = journal.awaits_first_boot(self._lived)
+            what = "installer has finished" if finished else "node was restarted while its installer was at work"
+            return f"Unproven: the {what}, and the installed system was not seen to boot: {reason}"
         return f"Failed: {reason}" if state == "failed" else f"Parked, to be retried, restarted or cancelled by the operator: {reason}"
 
     def _record(self, kind: str, text: str, more: dict[str, Any] | None = None) -> None:

@@ -33,6 +33,8 @@ class Model:
     answered: list[str] = field(default_factory=list)
     box: list[str | None] = field(default_factory=list)
     counted: set[str] = field(default_factory=set)
+    begun: bool = False
+    """Whether the node has said something since it was sent to its installer."""
 
     def say(self, phase: str | None, status: str) -> None:
         if self.state != "running":
@@ -43,6 +45,7 @@ class Model:
         if phase is not None and (phase in self.counted or phase in self.box):
             return
         self.box.append(phase)
+        self.begun = True
         while self.state == "running":
             awaited = AWAITS[self.recipe][len(self.answered)]
             found = next((said for said in self.box if said in (awaited, None)), "nothing")
@@ -53,6 +56,8 @@ class Model:
                 return
             self.counted.add(awaited)
             self.answered.append(awaited)
+            if BOOTS[self.recipe].get(len(self.answered)) == "installer":
+                self.begun = False
             if len(self.answered) == len(AWAITS[self.recipe]):
                 self.state = "done"
 
@@ -60,7 +65,7 @@ class Model:
         if self.state != "running":
             return Boot("disk") if self.state == "done" else SILENT
         kind = max((at, kind) for at, kind in BOOTS[self.recipe].items() if at <= len(self.answered))[1]
-        return Boot("disk" if kind == "disk" else "installer", install)
+        return Boot("disk" if kind == "disk" else "silent" if self.begun else "installer", install)
 
 
 @st.composite

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import Connection
@@ -25,7 +25,7 @@ from tests.workflow.recipes import BOOK
 T = TypeVar("T")
 
 
-def acknowledged_and_then_no_disk(appliance: MemoryAppliance, install: Install, phase: str | None) -> None:
+def acknowledged_and_then_no_disk(appliance: MemoryAppliance, install: Install, phase: str | None, **more: Any) -> None:
     """The inbox is committed and the node has its 2xx; whatever comes after that fails."""
 
     def full(event: Event) -> None:
@@ -33,7 +33,7 @@ def acknowledged_and_then_no_disk(appliance: MemoryAppliance, install: Install, 
             appliance.store.broken = "no space left on device"
 
     stop = appliance.timeline.subscribe(full)
-    say(appliance, install, phase)
+    say(appliance, install, phase, **more)
     stop()
     assert appliance.store.broken
 
@@ -77,10 +77,10 @@ def test_one_that_reaches_a_boot_loader_is_sent_to_its_disk() -> None:
     assert install.token not in script
 
 
-def test_after_a_word_that_changes_nothing_the_installer_is_offered_again() -> None:
+def test_after_a_word_of_the_boot_program_the_installer_is_offered_again() -> None:
     appliance = MemoryAppliance(BOOK)
     install = result_of(appliance.arm(MAC, "plain"))
-    acknowledged_and_then_no_disk(appliance, install, "packages")
+    acknowledged_and_then_no_disk(appliance, install, "started", data={"loader": "1"})
     assert shown(appliance) == Boot("silent", install.id)
     appliance.store.broken = None
     appliance.clock.advance(30)

@@ -78,6 +78,7 @@ def install_shape(install: Any, node: Node | None, *, options: Json, now: float)
         "release": install.release,
         "state": install.state,
         "stage": install.stage,
+        "installer": install.installer,
         "percent": install.percent,
         "progress": install.progress_text,
         "reason": install.reason,

@@ -123,6 +123,14 @@ def test_the_other_ends_are_said_plainly() -> None:
     assert "retry, restart or cancel" in verdict(NODE, [], "parked", NOON)
 
 
+def test_a_restart_in_the_middle_is_the_verdict_until_the_node_calls_back() -> None:
+    happened = events("install.created", "http.answer", "started", "dhcp.silent", "install.rebooted", "dhcp.silent")
+    for later in (5, 86400):
+        assert verdict(NODE, happened, "running", happened[-1].at + later) == "[install.rebooted]"
+    back = events(*(e.data.get("phase", e.kind) for e in happened), "installed")
+    assert verdict(NODE, back, "running", back[-1].at + 5).startswith("Under way: [installed]")
+
+
 def test_a_node_without_an_install() -> None:
     assert verdict(NODE, events("node.new"), None, NOON).startswith("Never seen on the network")
     said = verdict(NODE, events("node.new", "dhcp.silent"), None, NOON + 310)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pxed.node.model import Boot
 from pxed.oses.catalog import Catalog
+from tests.oses.families import RESOURCES, sample
 from tests.web.world import MAC, NODE_ADDRESS, World, run
 
 
@@ -25,6 +28,25 @@ def test_a_hook_is_an_event_of_its_own_and_no_progress(world: World) -> None:
     assert world.ask("GET", f"/i/{install.token}/late.sh").text.startswith("#!")
     assert world.kinds()[-1] == "http.hook"
     assert not world.engine.progressed
+
+
+def test_who_has_a_file_of_its_install_has_its_installer_running(world: World) -> None:
+    _, install = world.armed()
+    for name in ("preseed.cfg", "early.sh", "nothing.cfg"):
+        world.ask("GET", f"/i/{install.token}/{name}")
+        world.ask("HEAD", f"/i/{install.token}/{name}")
+    assert world.engine.worked == [install.id] * 2
+
+
+@pytest.mark.parametrize(("family", "release"), [("windows", "2022"), ("esxi", "8")])
+def test_a_file_that_the_boot_program_fetches_shows_nothing_of_the_installer(tmp_path: Path, family: str, release: str) -> None:
+    world = World(tmp_path, catalog=Catalog(resources=RESOURCES))
+    _, install = world.armed(family=family, release=release, options=sample(family, "full", release))
+    loads = world.catalog.loads(install)
+    assert loads
+    for name in loads:
+        assert world.ask("GET", f"/i/{install.token}/{name}").code == 200, name
+    assert not world.engine.worked
 
 
 def test_head_is_answered_without_events(world: World) -> None:

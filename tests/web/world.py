@@ -75,6 +75,7 @@ class MemoryEngine:
         self.installs: dict[str, Install] = {}
         self.delivered: list[Delivered] = []
         self.progressed: list[tuple[str, int, str]] = []
+        self.worked: list[str] = []
         self.broken: Exception | None = None
         self._inventory, self._now = inventory, now
         self._ids = itertools.count(1)
@@ -99,8 +100,14 @@ class MemoryEngine:
         self.delivered.append(Delivered(token, phase, status, message, data or {}, source))
         return install
 
+    def served(self, install_id: str) -> None:
+        self.progressed.append((install_id, 2, "boot profile fetched"))
+
     def progress(self, install_id: str, percent: int, text: str) -> None:
         self.progressed.append((install_id, percent, text))
+
+    def works(self, install_id: str) -> None:
+        self.worked.append(install_id)
 
     async def cancel(self, install_id: str) -> Install:
         self._check()

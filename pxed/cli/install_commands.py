@@ -159,6 +159,8 @@ def cancel(invocation: Invocation, handle: str, as_json: bool) -> None:
 def retry(invocation: Invocation, handle: str, as_json: bool) -> None:
     """Arm a new install like this one: same machine, OS and options.
 
+    One that is running must be cancelled first, unless its machine was restarted while the installer was at work.
+
     \b
     Example:
       pxed install retry 3f2a9c01d4

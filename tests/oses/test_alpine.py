@@ -231,7 +231,7 @@ def test_a_node_installs_itself_and_its_first_boot_says_so(tmp_path: Path) -> No
         node.kill()
         node.say(phase, status, message)
         node.check()
-        assert node.boots.kind == ("installer" if phase == "started" else "disk")
+        assert node.boots.kind == ("silent" if phase == "started" else "disk")
     assert node.state == "done"
 
 

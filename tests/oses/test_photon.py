@@ -308,7 +308,7 @@ def test_a_node_installs_itself_and_its_first_boot_says_so(release: str, tmp_pat
         node.kill()
         node.say(phase, status, message)
         node.check()
-        assert node.boots.kind == ("installer" if phase == "started" else "disk")
+        assert node.boots.kind == ("silent" if phase == "started" else "disk")
     assert node.state == "done"
     assert (box.root / "ran").read_text() == "ran\n"
     assert not home.exists()

@@ -36,7 +36,7 @@ class Esxi(Node):
         """UEFI Secure Boot: the installed system runs neither %firstboot nor local.sh, but it has its ports."""
         self._stage = ""
 
-    def install(self, booted: Booted) -> None:
+    def load(self, booted: Booted) -> None:
         loader = "bootx64.efi" if self.arch else "mboot.c32"
         assert booted.url.endswith(f"/{loader}")
         switch, config, *more = booted.arguments.split()
@@ -45,7 +45,10 @@ class Esxi(Node):
         lines = dict(line.split("=", 1) for line in self.text(config).splitlines() if "=" in line)
         for name in (lines["kernel"], *lines["modules"].split(" --- ")):
             self.get(f"{lines['prefix']}/{name}")
-        (address,) = [word.removeprefix("ks=") for word in lines["kernelopt"].split() if word.startswith("ks=")]
+        self._options = lines["kernelopt"]
+
+    def install(self, booted: Booted) -> None:
+        (address,) = [word.removeprefix("ks=") for word in self._options.split() if word.startswith("ks=")]
         commands, self._sections = script(self.text(address))
         self.run(self._sections["%pre"])
         assert commands["%include"] == ["/tmp/pxed-disk.cfg"]

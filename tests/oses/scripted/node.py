@@ -42,8 +42,12 @@ class Stopped(Exception):
     """The installer goes no further: a script that must not fail has failed, or it waits for somebody to answer a question."""
 
 
+class PowerCut(Exception):
+    """The machine goes off in the middle of what it does, and on again."""
+
+
 Weather = Callable[[str, int], Fate]
-"""(phase, how often it was sent before) > what becomes of it. May kill pxed first."""
+"""(phase, how often it was sent before) > what becomes of it. May kill pxed first, or raise PowerCut."""
 
 
 def fair(_phase: str, _before: int) -> Fate:
@@ -96,6 +100,9 @@ class Node:
         """What the machine has: disks, and the tools of its installer."""
         self.box.disk("sda", gigabytes=100, udev="ID_SERIAL_SHORT=WD-123\n")
 
+    def load(self, booted: Booted) -> None:
+        """What a boot program fetches that iPXE starts, before any kernel runs."""
+
     def install(self, booted: Booted) -> None:
         """The installer, from its command line to its restart."""
         raise NotImplementedError
@@ -116,7 +123,10 @@ class Node:
             if booted is not None:
                 self.installs += 1
                 try:
+                    self.load(booted)
                     self.install(booted)
+                except PowerCut:
+                    pass
                 except Stopped as stopped:
                     self.stopped = str(stopped)
                     return

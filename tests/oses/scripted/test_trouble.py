@@ -10,7 +10,7 @@ import pytest
 from pxed.workflow.recipe import HOUR
 from tests.oses.scripted.conftest import Make
 from tests.oses.scripted.esxi import Esxi
-from tests.oses.scripted.node import Fate, Node, Weather, fair
+from tests.oses.scripted.node import Fate, Node, PowerCut, Weather, fair
 from tests.oses.scripted.table import BEHAVIOURS, Behaviour
 
 DOWN = 25.0
@@ -27,10 +27,6 @@ def named(what: Behaviour | str) -> str:
 
 every = pytest.mark.parametrize("what", BEHAVIOURS, ids=named)
 at_each = pytest.mark.parametrize(("what", "phase"), [(what, phase) for what in BEHAVIOURS for phase in what.phases], ids=named)
-
-
-def during_first_install(node: Node, phase: str, fate: Fate) -> Weather:
-    return lambda said, _before: fate if said == phase and node.installs == 1 else Fate.ARRIVES
 
 
 def killing(node: Node, phase: str, *, down: float) -> Weather:
@@ -86,28 +82,81 @@ def test_an_acknowledgement_that_is_lost_makes_the_hook_say_it_again(make: Make,
 
 @pytest.mark.parametrize(("what", "phase"), [(what, phase) for what in BEHAVIOURS for phase in what.phases[:-1]], ids=named)
 @pytest.mark.parametrize("fate", [Fate.LATE, Fate.LOST], ids=["behind the next", "lost for good"])
-def test_a_word_that_does_not_come_in_its_turn_costs_one_more_install_at_most(make: Make, what: Behaviour, phase: str, fate: Fate) -> None:
-    """Whether something in between holds it back until the next one has overtaken it, or no try of the hook gets through. Only a lost
-    `installed` can't be made up for: nobody can tell this restart from one in the middle of the installation."""
+def test_a_word_that_does_not_come_in_its_turn_costs_nothing(make: Make, what: Behaviour, phase: str, fate: Fate) -> None:
+    """Whether something in between holds it back until the next one has overtaken it, or no try of the hook gets through."""
     node = make(what)
-    node.weather = during_first_install(node, phase, fate)
+    node.weather = lambda said, _before: fate if said == phase else Fate.ARRIVES
     node.live()
-    finished(node, what, installs=2 if (phase, fate) == ("installed", Fate.LOST) else 1)
+    finished(node, what)
 
 
-@pytest.mark.parametrize("what", [each for each in FIRST_BOOTS if each.arch == 0 or each.family == "esxi"], ids=named)
-def test_an_installer_that_never_gets_through_ends_the_install_failed_and_is_offered_no_more(make: Make, what: Behaviour) -> None:
+@every
+def test_a_machine_that_was_installed_without_a_word_is_not_installed_again(make: Make, what: Behaviour) -> None:
+    """No hook of the installer gets through, only its answers and hooks are fetched: that is enough to know that it was at work."""
     node = make(what)
-    node.weather = lambda said, _before: Fate.LOST if said == "installed" else Fate.ARRIVES
-    node.live(boots=2)
-    node.pxed.kill()
+    node.weather = lambda said, _before: Fate.LOST if said in ("started", "installed") else Fate.ARRIVES
+    node.live()
+    if what.phases[2:]:
+        finished(node, what)
+
+
+@pytest.mark.parametrize("what", FIRST_BOOTS, ids=named)
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_machine_that_never_gets_a_word_through_is_unproven_and_boots_its_disk(make: Make, what: Behaviour, killed: bool) -> None:
+    node = make(what)
+    node.weather = lambda said, _before: Fate.ARRIVES if said == "started" else Fate.LOST
+    node.live(boots=4)
+    if killed:
+        node.pxed.kill()
     node.pxed.advance(3 * HOUR)
     shown = node.shown
-    assert shown["state"] == "failed"
+    assert (shown["state"], node.installs) == ("unproven", 1)
     assert shown["reason"].startswith("'installed' was awaited for ")
     assert "last seen" in shown["reason"]
-    assert node.answers == ["silence", "installer", "installer"]
     assert node.power_on() is None
+
+
+@every
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_power_cut_in_the_middle_wipes_nothing_and_tells_the_operator_what_to_do(make: Make, what: Behaviour, killed: bool) -> None:
+    node = make(what)
+
+    def weather(said: str, _before: int) -> Fate:
+        if said == "installed" and node.installs == 1:
+            raise PowerCut
+        return Fate.ARRIVES
+
+    node.weather = weather
+    node.live(boots=2)
+    if killed:
+        node.pxed.kill()
+    assert node.power_on() is None
+    shown = node.shown
+    assert (shown["state"], shown["installer"], node.answers.count("installer")) == ("running", "gone", 1)
+    events = node.pxed.api("GET", f"/nodes/{node.mac}/events")["events"]
+    (told,) = [each["text"] for each in events if each["kind"] == "install.rebooted"]
+    assert f"`pxed install retry {node.mac}`" in told
+    assert node.pxed.api("GET", f"/nodes/{node.mac}")["verdict"] == told
+    again = node.pxed.api("POST", f"/installs/{shown['id']}/retry")
+    assert node.pxed.api("GET", f"/installs/{shown['id']}")["state"] == "cancelled"
+    node.sent.clear()
+    node.live()
+    assert node.shown["id"] == again["id"]
+    finished(node, what, installs=2)
+
+
+@every
+def test_before_the_installer_has_begun_a_restart_is_a_new_try(make: Make, what: Behaviour) -> None:
+    """Kernel and initrd came, or the boot program has all that it loads, and nobody knows what happened then."""
+    node = make(what)
+    for _ in range(2):
+        booted = node.power_on()
+        assert booted is not None
+        node.load(booted)
+        node.pxed.kill()
+    node.live()
+    finished(node, what)
+    assert node.answers[:4] == ["silence", *["installer"] * 3]
 
 
 @pytest.mark.parametrize("what", FIRST_BOOTS, ids=named)

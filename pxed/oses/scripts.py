@@ -90,7 +90,9 @@ class BootScripts:
         refusal = self._guard.refusal(node.id) if install is not None else None
         if install is None or (refusal is not None and refusal.reason == "quarantined"):
             if asked:
-                begun = ", because its installer has begun and is not started again" if node.boot.kind == "silent" and node.boot.install else ""
+                begun = (
+                    ", because its installer has begun and is not started again" if node.boot.kind == "silent" and node.boot.install else ""
+                )
                 why = f" because it is quarantined: {refusal.text}" if refusal is not None else begun
                 text = f"{node.label} asked for a boot profile and was sent on to its disk{why}"
                 self._timeline.record("http.localboot", text, node=node.id)

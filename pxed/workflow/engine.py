@@ -38,7 +38,6 @@ from pxed.workflow.notices import LOADER, LONGEST_MESSAGE, called_back, inbox_ro
 from pxed.workflow.recipe import Recipe, RecipeBook
 from pxed.workflow.run import Run, done_words, leave
 
-
 PROFILE = 2
 """Percent when a node has its boot profile."""
 _ASKS_AGAIN = frozenset({"dhcp.silent", "http.localboot"})

@@ -44,8 +44,9 @@ def told(phase: str | None, status: str, message: str, remark: str) -> str:
 def restarted(label: str) -> str:
     """What the operator reads when a node that was being installed boots from the network again."""
     return (
-        f"{label} was restarted before its installer said that it had finished. It is left to its disk, which may hold the finished system: "
-        f"that will call back. If it does not, the installer broke off: `pxed install retry {label}` installs it again from the beginning"
+        f"{label} was restarted before its installer said that it had finished. It is left to its disk, which may hold the finished "
+        f"system: that will call back. If it does not, the installer broke off: `pxed install retry {label}` installs it again from the "
+        "beginning"
     )
 
 

@@ -7,6 +7,7 @@ import select
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,14 @@ class Refused(Exception):
     """Nobody listens: pxed is not there."""
 
 
+@dataclass
 class _Port:
+    port: int
+    transport: Any = None
+
+    def getHost(self) -> IPv4Address:
+        return IPv4Address("TCP", SERVER, self.port)
+
     def stopReading(self) -> None: ...
     def startReading(self) -> None: ...
     def stopListening(self) -> None: ...
@@ -81,9 +89,10 @@ class _Reactor(MemoryReactorClock):
     def callFromThread(self, function: Any, *args: Any, **keywords: Any) -> None:
         self.handed.append(lambda: function(*args, **keywords))
 
-    def listenTCP(self, _port: int, factory: Any, backlog: int = 50, _interface: str = "") -> Any:
-        self.site = factory
-        return _Port()
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        if port == HTTP_PORT:
+            self.site = factory
+        return _Port(port)
 
     def connectTCP(self, host: Any, port: Any, factory: Any, timeout: Any = 30, bindAddress: Any = None) -> Any:
         connector = super().connectTCP(host, port, factory, timeout, bindAddress)

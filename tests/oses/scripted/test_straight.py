@@ -14,6 +14,8 @@ from tests.oses.scripted.node import Node
 from tests.oses.scripted.table import BEHAVIOURS, CATALOG, ELSEWHERE, EVERY, NODES, Behaviour, made, node_of, repository
 
 ROOT = Path(__file__).parents[3]
+QUICK = "debian"
+"""The family that walks in every run of the tests; the others are marked slow."""
 _MACS = (f"52:54:00:00:00:{number:02x}" for number in count(1))
 
 
@@ -34,7 +36,7 @@ def test_who_has_a_walk_elsewhere_has_it_there() -> None:
         assert family.split(" ")[0] in CATALOG.families
 
 
-@pytest.mark.parametrize(("family", "release"), EVERY)
+@pytest.mark.parametrize(("family", "release"), [pytest.param(*each, marks=() if each[0] == QUICK else pytest.mark.slow) for each in EVERY])
 def test_an_ordered_node_is_installed_and_says_that_it_runs(pxed: Appliance, tmp_path: Path, family: str, release: str) -> None:
     what = Behaviour(family, release, 7)
     kind = node_of(family, release)
@@ -59,6 +61,7 @@ def check(node: Node, what: Behaviour) -> None:
     assert not list(node.root.rglob("*pxed-firstboot*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", [each for each in BEHAVIOURS if CATALOG.families[each.family].recipe_off], ids=str)
 def test_a_node_that_is_to_be_switched_off_is_done_when_its_installer_is(make: Make, what: Behaviour) -> None:
     node = make(what, after="poweroff")

@@ -13,6 +13,8 @@ from tests.oses.scripted.esxi import Esxi
 from tests.oses.scripted.node import Fate, Node, PowerCut, Weather, fair
 from tests.oses.scripted.table import BEHAVIOURS, Behaviour
 
+pytestmark = pytest.mark.slow
+
 DOWN = 25.0
 """Seconds that a restart of the appliance may take: well within what every hook tries."""
 

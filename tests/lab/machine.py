@@ -98,6 +98,7 @@ class Machine:
         if not bios:
             argv += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={FLASH[self.firmware][0]}"]
             argv += ["-drive", f"if=pflash,unit=1,format=raw,file={self._folder / f'{self.name}.vars'}"]
+            argv += ["-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no"]  # OVMF would wait a minute for a server
         if self.firmware.endswith("-http"):
             argv += ["-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=no"]
         return argv

@@ -28,6 +28,7 @@ LINES = (400, 40)
 
 _REMEMBERED = 65536
 _SILENCE_TOLD_AGAIN = 60.0
+_RIVAL, _RIVAL_TOLD_AGAIN = -1, 600.0
 _NOT_OURS = frozenset({"other-message", "not-a-request", "other-server"})
 """Reasons of silence that are part of every boot beside a DHCP server: counted, no line of a node's timeline."""
 _FAULTS = frozenset({"no-program", "hardware"})
@@ -130,6 +131,11 @@ class Report:
         """Another server that answers network boots was heard."""
         self._timeline.record("dhcp.problem", warning, data={"server": server, "interface": interface})
         self.log.warn("{warning}", warning=warning)
+
+    def rival(self, xid: int, node: Node, what: str, server: str) -> None:
+        """Another server answered the network boot of a node that boots our installer; told once in ten minutes."""
+        if self._is_news(node.mac, _RIVAL, xid, what, _RIVAL_TOLD_AGAIN) and self._events.take():
+            self._tell("dhcp.rival", f"{node.label} may boot something else: {what}", node, {"server": server})
 
     def once(self, key: str, text: str) -> None:
         """A warning about this host, until `forget` of its key."""

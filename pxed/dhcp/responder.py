@@ -169,11 +169,14 @@ class Responder(service.Service):
         except MalformedPacket:
             return
         mac = hardware_of(packet)
-        if packet.message == ACK and mac is not None and packet.yiaddr != _NO_ADDRESS and self._inventory.by_mac(mac) is not None:
-            self._inventory.note_address(mac, inet_ntoa(packet.yiaddr))
-        warning = self.neighbours.heard(packet, source, link.name)
-        if warning is not None:
-            self.report.neighbour(warning, source, link.name)
+        node = self._inventory.by_mac(mac) if mac is not None else None
+        if node is not None and packet.message == ACK and packet.yiaddr != _NO_ADDRESS:
+            self._inventory.note_address(str(mac), inet_ntoa(packet.yiaddr))
+        heard = self.neighbours.heard(packet, source, link.name, self.interfaces.own)
+        if heard.warning is not None:
+            self.report.neighbour(heard.warning, source, link.name)
+        if node is not None and node.boot.kind == "installer" and heard.to_node is not None:
+            self.report.rival(packet.xid, node, heard.to_node, source)
 
     def _answer(self, asked: Asked, packet: Packet, index: int) -> Answered | None:
         """Answer or keep silent; what an offer to a network boot client hung on."""

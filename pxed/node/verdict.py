@@ -168,7 +168,7 @@ def _why(rung: Rung, events: Sequence[Event]) -> str:
     """The likely cause, and what went wrong in so many words if there is such an event on this rung."""
     kinds = {
         "discover": ("dhcp.problem", "dhcp.silent"),
-        "offer": ("dhcp.problem",),
+        "offer": ("dhcp.problem", "dhcp.rival"),
         "request": ("tftp.failed",),
         "profile": ("http.failed",),
         "kernel": ("http.failed",),

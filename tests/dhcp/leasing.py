@@ -45,7 +45,7 @@ class LeaseServer:
         argv, env = getattr(self, "_" + server.replace("-", "_"))(folder, extra)
         self._child = Child(server, argv, namespace=namespace, log=self.log, env={**os.environ, **env})
         word = {"dhcpd": "Sending on", "kea": "DHCP4_STARTED"}.get(server, "DHCP, IP range")
-        eventually(f"{server}: {self.log}", lambda: self._ready(word), within=15.0, every=0.05)
+        eventually(f"{server}: {self.log}", lambda: self._ready(word), within=60.0, every=0.05)
 
     def _ready(self, word: str) -> bool:
         if not self._child.alive:
@@ -98,7 +98,7 @@ class Pxed:
         self.log = folder / f"pxed-{time.monotonic_ns()}.log"
         argv = [sys.executable, "-m", "tests.dhcp.appliance", "--arm", mac, *options]
         self._child = Child("pxed", argv, namespace=namespace, log=self.log, cwd=REPOSITORY)
-        eventually("pxed", self._ready, within=20.0, every=0.05)
+        eventually("pxed", self._ready, within=90.0, every=0.05)
 
     def _ready(self) -> bool:
         if not self._child.alive:

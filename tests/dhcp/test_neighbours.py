@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pxed.dhcp import neighbours as module
 from pxed.dhcp.neighbours import Neighbours
 from pxed.dhcp.packet import parse
+from pxed.node.model import Boot
 from tests.dhcp import clients
 from tests.dhcp.world import World, address
 
 
 def _offer(
-    server: str = "10.0.0.9", *, yiaddr: str = "0.0.0.0", vendor: bytes = b"PXEClient", file: bytes = b"pxelinux.0", message: int = 2
+    server: str = "10.0.0.9",
+    *,
+    yiaddr: str = "0.0.0.0",
+    vendor: bytes = b"PXEClient",
+    file: bytes = b"pxelinux.0",
+    message: int = 2,
+    siaddr: str = "0.0.0.0",
+    more: tuple[tuple[int, bytes], ...] = (),
+    **header: Any,
 ) -> bytes:
-    options = [(53, bytes([message])), (54, address(server)), *([(60, vendor)] if vendor else [])]
-    return clients.packet(options, op=2, yiaddr=yiaddr, file=file)
+    options = [(53, bytes([message])), (54, address(server)), *([(60, vendor)] if vendor else []), *more]
+    made = clients.packet(options, op=2, yiaddr=yiaddr, file=file, **header)
+    return made[:20] + address(siaddr) + made[24:]
 
 
 class Wire:
@@ -24,7 +36,7 @@ class Wire:
         self.neighbours = Neighbours(lambda: self.now)
 
     def hear(self, data: bytes, interface: str = "eth0") -> str | None:
-        return self.neighbours.heard(parse(data), "10.0.0.9", interface)
+        return self.neighbours.heard(parse(data), "10.0.0.9", interface, [address("10.0.0.1")]).warning
 
 
 def test_another_proxy_is_told_once_in_ten_minutes_per_interface() -> None:
@@ -48,6 +60,29 @@ def test_a_server_that_only_leases_is_known_and_not_told() -> None:
 
 def test_a_lease_with_a_boot_file_is_told() -> None:
     assert "names a boot server of its own (boot file pxelinux.0)" in str(Wire().hear(_offer(yiaddr="10.0.0.77", vendor=b"")))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"siaddr": "10.0.0.1"},
+        {"sname": b"10.0.0.1"},
+        {"more": ((66, b"10.0.0.1\0"),)},
+        {"file": b"http://10.0.0.1:8080/b/snponly.efi", "vendor": b"HTTPClient"},
+    ],
+)
+def test_a_dhcp_server_that_was_told_to_send_nodes_here_is_no_rival(how: dict[str, Any]) -> None:
+    """By next-server, by option 66, by the URL: what the lines of `pxed node dhcp` make of it."""
+    wire = Wire()
+    assert wire.hear(_offer(**{"yiaddr": "10.0.0.77", "vendor": b"", "file": b"snponly.efi", **how})) is None
+    assert [each.kind for each in wire.neighbours.all()] == ["lease"]
+
+
+@pytest.mark.parametrize(
+    "how", [{"siaddr": "10.0.0.3"}, {"siaddr": "10.0.0.1", "file": b"http://10.0.0.3/x.efi"}, {"file": b"http://[::1/x.efi"}]
+)
+def test_one_that_sends_them_elsewhere_is(how: dict[str, Any]) -> None:
+    assert "boot server of its own" in str(Wire().hear(_offer(**{"yiaddr": "10.0.0.77", "vendor": b"", **how})))
 
 
 def test_replies_that_are_no_offers_say_nothing() -> None:
@@ -78,3 +113,25 @@ def test_the_responder_shows_it_and_learns_addresses_from_acks() -> None:
     world.responder.overheard(b"garbage", eth0, "10.0.0.9")
     world.responder.overheard(_offer("10.0.0.1"), eth0, "10.0.0.1")
     assert len(world.told("dhcp.problem")) == 1, "what we sent ourselves is no neighbour"
+
+
+def test_a_rivals_answer_to_a_node_that_is_to_be_installed_is_on_that_nodes_timeline() -> None:
+    """Once, whatever the transaction; again after ten minutes, or when the answer is another one. Nothing for a node at rest."""
+    world = World()
+    rests = world.arm("52:54:00:00:00:02", boot=Boot("disk"))
+    eth0 = world.responder.interfaces.get(2)
+    assert eth0 is not None
+    for xid in range(3):
+        world.responder.overheard(_offer(mac=clients.MAC, xid=xid), eth0, "10.0.0.9")
+        world.responder.overheard(_offer(mac=rests.mac, xid=xid), eth0, "10.0.0.9")
+        world.responder.overheard(_offer(mac="52:54:00:00:00:77", xid=xid), eth0, "10.0.0.9")
+    (told,) = world.told("dhcp.rival")
+    assert (told.node, told.install, told.data) == (world.node.id, "install1", {"server": "10.0.0.9"})
+    assert told.text.endswith("may boot something else: another proxy-DHCP server, 10.0.0.9, offers it a boot (boot file pxelinux.0)")
+    world.responder.overheard(_offer("10.0.0.8", yiaddr="10.0.0.77"), eth0, "10.0.0.8")
+    assert "the DHCP server 10.0.0.8 names it a boot server of its own" in world.told("dhcp.rival")[1].text
+    world.pass_time(601.0)
+    world.responder.overheard(_offer("10.0.0.8", yiaddr="10.0.0.77"), eth0, "10.0.0.8")
+    assert len(world.told("dhcp.rival")) == 3
+    world.responder.overheard(_offer(yiaddr="10.0.0.77", vendor=b"", file=b""), eth0, "10.0.0.9")
+    assert len(world.told("dhcp.rival")) == 3, "a lease is no rival's"

@@ -83,6 +83,7 @@ def test_a_boot_program_by_http_is_no_kernel() -> None:
         (("dhcp.problem",), "[dhcp.problem]"),
         (("dhcp.silent",), "[dhcp.silent]"),
         (("dhcp.offer", "dhcp.problem"), "[dhcp.problem]"),
+        (("dhcp.offer", "dhcp.rival"), "[dhcp.rival]"),
         (("http.profile", "http.failed"), "[http.failed]"),
     ],
 )

@@ -1,0 +1,1 @@
+Another proxy-DHCP server's answer to a machine that is to be installed is on that machine's timeline and in its verdict. A DHCP server that was given the lines of `pxed node dhcp` is no longer taken for a rival.

@@ -114,6 +114,7 @@ def serve(work: Path, port: int) -> None:
     from pxed.repo.bootprograms import BootPrograms
     from pxed.repo.registry import make_registry
     from pxed.store import Store
+    from pxed.web.connection import listen
     from pxed.web.site import make_site
     from pxed.workflow.engine import Engine
 
@@ -141,7 +142,7 @@ def serve(work: Path, port: int) -> None:
             tftproot=work / "www" / "b", settings=settings, api_token="-", reactor=reactor, now=time.time, health=dict, guard=guard,
             programs=lambda: none, site_lines=lambda _node: [],
         )  # fmt: skip
-        reactor.listenTCP(port, site, interface="127.0.0.1", backlog=4096)
+        listen(reactor, port, site, interface="127.0.0.1")
 
     def failed(failure: object) -> None:
         print(failure, file=sys.stderr)

@@ -46,7 +46,7 @@ from pxed.repo.threads import BootThreads
 from pxed.store import Store
 from pxed.syslog.receiver import Receiver, Syslog
 from pxed.tftp import TftpService, TransferEvent
-from pxed.web.connection import Connection
+from pxed.web.connection import listen
 from pxed.web.site import make_site
 from pxed.workflow.engine import Engine
 from pxed.workflow.install import Install
@@ -306,13 +306,12 @@ class Appliance(service.MultiService):
             boot_disk=Disk(self._boot_threads),
         )
         try:
-            port = self._reactor.listenTCP(self.settings.ports.http, site, backlog=4096)
+            port = listen(self._reactor, self.settings.ports.http, site)
         except CannotListenError as e:
             raise HostProblem(
                 f"HTTP can't listen on TCP port {self.settings.ports.http}: {e.socketError.strerror}",
                 f"`ss -ltnp 'sport = :{self.settings.ports.http}'` names who holds it; or choose another with --http-port",
             ) from e
-        port.transport = Connection
         port.stopReading()  # connections wait in the backlog until the store is open
         return port
 

@@ -13,8 +13,15 @@ from twisted.internet import tcp
 from twisted.python.failure import Failure
 
 
+def listen(reactor: Any, port: int, factory: Any, *, interface: str = "") -> Any:
+    """`reactor.listenTCP` whose connections are of this kind, with a backlog for a boot storm. CannotListenError."""
+    listening = reactor.listenTCP(port, factory, backlog=4096, interface=interface)
+    listening.transport = Connection
+    return listening
+
+
 class Connection(tcp.Server):
-    """For `twisted.internet.tcp.Port.transport`."""
+    """What `tcp.Port.transport` may be replaced by."""
 
     reactor: Any
     _shouldShutdown = False  # shutdown(2) before close(2) says the same twice: no other process has this descriptor

@@ -15,6 +15,7 @@ from twisted.internet import error
 from pxed.errors import NotFound
 from pxed.repo.directory import Opened, open_below
 from pxed.repo.disk import Disk
+from pxed.repo.recent import Recent
 from pxed.web import ranges, sendfile
 from pxed.web.request import Plain
 
@@ -73,7 +74,7 @@ def begin(request: Any, name: str, *, size: int, modified: float, etag: bytes) -
 class FileTree(Plain):
     """The files below `root`. `on_sent(request, name, size, bytes_sent)` after each answered GET; `on_missing(request, name)` on 404.
 
-    `answered(request, name)` is asked first: True when it has answered a name that is no file.
+    `answered(request, name)` is asked first: True when it has answered a name that is no file. `recent`: what was opened a moment ago.
     """
 
     def __init__(
@@ -85,9 +86,11 @@ class FileTree(Plain):
         on_sent: Callable[[Any, str, int, int], None] | None = None,
         on_missing: Callable[[Any, str], None] | None = None,
         answered: Callable[[Any, str], bool] = lambda _request, _name: False,
+        recent: Recent | None = None,
     ) -> None:
         super().__init__()
         self._answered = answered
+        self._recent = recent
         self._root, self._disk, self._clock = root, disk, clock
         self._on_sent, self._on_missing = on_sent, on_missing
 
@@ -96,7 +99,7 @@ class FileTree(Plain):
         if self._answered(request, name):
             return
         try:
-            file = await self._disk.do(open_below, self._root, name)
+            file = await self._open(name)
         except NotFound:
             if self._on_missing is not None:
                 self._on_missing(request, name)
@@ -106,3 +109,11 @@ class FileTree(Plain):
         sent = await send_file(request, file, disk=self._disk, clock=self._clock)
         if self._on_sent is not None and request.method == b"GET":
             self._on_sent(request, name, size, sent)
+
+    async def _open(self, name: str) -> Opened:
+        file = self._recent.take(name) if self._recent is not None else None
+        if file is None:
+            file = await self._disk.do(open_below, self._root, name)
+            if self._recent is not None:
+                self._recent.keep(name, file)
+        return file

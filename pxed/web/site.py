@@ -33,6 +33,7 @@ from pxed.oses.catalog import Catalog, Urls
 from pxed.oses.scripts import BootScripts
 from pxed.repo.bootprograms import BootPrograms
 from pxed.repo.disk import Disk
+from pxed.repo.recent import Recent
 from pxed.repo.registry import Registry
 from pxed.web.answers import Answers
 from pxed.web.api import make_api
@@ -86,15 +87,19 @@ def make_site(
 ) -> Site:
     """The factory to listen with. Opens nothing and starts nothing; may be called more than once. `boot_disk` reads boot programs."""
     disk = Disk(reactor)
+    recent = Recent(reactor)
     urls = partial(Urls, syslog_port=settings.ports.syslog)
     rooms = Rooms(inventory, timeline, engine, catalog, urls, disk, reactor, now, guard, programs, site_lines, repositories)
     api, hang_up = make_api(rooms, token=api_token, health=health)
     root = Root(Elsewhere(scripts))
     traffic = Traffic(rooms)
+    boot_files = FileTree(
+        tftproot, disk=boot_disk or disk, clock=reactor, on_sent=traffic.program, answered=partial(answer, scripts), recent=recent
+    )
     for name, resource in (
         (b"health", Health()),
         (b"p", Profiles(scripts)),
-        (b"b", FileTree(tftproot, disk=boot_disk or disk, clock=reactor, on_sent=traffic.program, answered=partial(answer, scripts))),
+        (b"b", boot_files),
         (b"i", InstallerFiles(rooms)),
         (b"answer", Answers(rooms)),
         (b"api", api),
@@ -104,6 +109,7 @@ def make_site(
 
     def on_stop() -> None:
         hang_up()
+        recent.close()
         repositories.stop()
 
     return Site(root, reactor=reactor, on_stop=on_stop)

@@ -14,7 +14,7 @@ from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
 
 from pxed.repo.disk import Disk
-from pxed.web.connection import Connection
+from pxed.web import connection
 from pxed.web.files import FileTree
 from pxed.web.request import Site
 
@@ -32,9 +32,7 @@ async def serving(root: Path, *, clock: Any = None, listen: Any = None) -> Async
 
 @asynccontextmanager
 async def listening(site: Site, listen: Any = None) -> AsyncIterator[int]:
-    port = (listen or (lambda factory: reactor.listenTCP(0, factory, interface="127.0.0.1")))(site)
-    if listen is None:
-        port.transport = Connection
+    port = (listen or (lambda factory: connection.listen(reactor, 0, factory, interface="127.0.0.1")))(site)
     try:
         yield port.getHost().port
     finally:

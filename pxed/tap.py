@@ -33,7 +33,7 @@ from pxed.node.guard import Guard
 from pxed.node.inventory import Inventory
 from pxed.node.model import Node
 from pxed.node.timeline import Timeline
-from pxed.oses.catalog import FAMILIES, Catalog, Resources, Urls
+from pxed.oses.catalog import FAMILIES, SAMPLE_URLS, Catalog, Resources, Urls
 from pxed.oses.family import Family
 from pxed.oses.own import with_own
 from pxed.oses.scripts import BootScripts
@@ -226,6 +226,7 @@ class Appliance(service.MultiService):
         if self.repositories is not None:
             await self.repositories.load()
         await self.engine.start()
+        await self._first_scripts()
         self.collector.start()
         for door in self._doors:
             door.startService()
@@ -240,6 +241,15 @@ class Appliance(service.MultiService):
             nodes=len(self.inventory.all()),
             installs=sum(install.state == "running" for install in self.engine.all()),
         )
+
+    async def _first_scripts(self) -> None:
+        """Make a boot script for each family that is being installed: who asks first would wait 25 ms for its templates to be compiled,
+        and everybody else for him. For an install that is ordered later, ordering it has done the same."""
+        for install in {each.family: each for each in self.engine.all() if each.state == "running"}.values():
+            node = self.inventory.get(install.node_id)
+            if node is not None:
+                made = self._in_thread(self.catalog.profile, install, node, SAMPLE_URLS)
+                await made.addErrback(lambda _: None)  # what is wrong with it is told when its node asks
 
     async def _open_store(self) -> None:
         try:

@@ -12,6 +12,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 from twisted.internet.testing import MemoryReactorClock
 from twisted.internet.threads import deferToThread
@@ -137,6 +138,41 @@ def test_a_database_of_another_kind_is_one_sentence_and_status_2(tmp_path: Path)
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.limit(60)
+async def test_after_a_restart_no_template_is_compiled_when_the_first_node_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = {name: int(free_port()) for name in ("http", "dhcp", "pxe", "tftp", "syslog")}
+    settings = load(None, {"state_dir": tmp_path / "state", "interfaces": ["lo"], "ports": ports})
+    settings.boot_root.mkdir(parents=True)
+    compiled: list[str] = []
+    compile_ = jinja2.Environment.compile
+
+    def counting(self: Any, source: Any, name: Any = None, *args: Any, **kwargs: Any) -> Any:
+        compiled.append(str(name))
+        return compile_(self, source, name, *args, **kwargs)
+
+    monkeypatch.setattr(jinja2.Environment, "compile", counting)
+    for restarted in (False, True):
+        appliance = Appliance(settings, reactor)
+        appliance.startService()
+        try:
+            await appliance._boot_threads.do(http, ports["http"], "/health")  # it is up
+            if restarted:
+                assert "boot/linux.ipxe.j2" in compiled
+                compiled.clear()
+                script = await appliance._boot_threads.do(http, ports["http"], "/p/525400123456")
+                assert b"\nkernel " in script
+                assert compiled == []
+            else:
+                node = await appliance.inventory.add("52:54:00:12:34:56")
+                asked = await deferToThread(appliance.catalog.prepare, "debian", "12", {})
+                await appliance.engine.create(
+                    node.id, family=asked.family, release=asked.release, recipe=asked.recipe, options=asked.options
+                )
+                compiled.clear()
+        finally:
+            await appliance.stopService()
+
+
 @pytest.mark.slow
 @pytest.mark.limit(60)
 async def test_a_file_server_that_is_gone_holds_up_no_boot(tmp_path: Path) -> None:
@@ -160,9 +196,9 @@ async def test_a_file_server_that_is_gone_holds_up_no_boot(tmp_path: Path) -> No
         await appliance.stopService()
 
 
-def http(port: int) -> bytes:
+def http(port: int, path: str = "/b/own.efi") -> bytes:
     with closing(HTTPConnection("127.0.0.1", port, timeout=20)) as asking:
-        asking.request("GET", "/b/own.efi")
+        asking.request("GET", path)
         return asking.getresponse().read()
 
 

@@ -2,7 +2,7 @@
 
 pytest-twisted runs them; what it lacks is here. Every coroutine test
 
-* fails after 10 seconds (``@pytest.mark.limit(seconds)`` for another limit),
+* fails after 30 seconds (``@pytest.mark.limit(seconds)`` for another limit),
 * fails if it leaves delayed calls, open sockets or a logged failure behind. A failure that the test provokes is taken out with the
   fixture `logged`: ``assert logged.take(ValueError)``. A synchronous test that asks for `logged` is held to the same.
 """
@@ -26,8 +26,8 @@ from zope.interface import implementer
 
 reactor: Any = _reactor
 
-LIMIT = 10.0
-SETTLE = 1.0
+LIMIT = 30.0
+SETTLE = 5.0
 """Seconds for connections to finish closing when a test has ended."""
 
 
@@ -134,4 +134,4 @@ def _left(calls: set[Any], readers: set[Any]) -> list[str]:
 def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile("pxed", deadline=None)  # a busy machine is no bug
     hypothesis.settings.load_profile("pxed")
-    config.addinivalue_line("markers", "limit(seconds): another time limit for a coroutine test than 10 seconds")
+    config.addinivalue_line("markers", "limit(seconds): another time limit for a coroutine test than 30 seconds")

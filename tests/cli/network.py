@@ -59,7 +59,7 @@ class Network:
         self.wait_for_udp(where, port)
 
     def wait_for_udp(self, namespace: str, port: int) -> None:
-        for _ in range(100):
+        for _ in range(600):
             listed = subprocess.run(["ip", "netns", "exec", namespace, "cat", "/proc/net/udp"], capture_output=True, text=True, check=True)
             if f":{port:04X} " in listed.stdout:
                 return

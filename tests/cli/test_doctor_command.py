@@ -39,7 +39,7 @@ def state(tmp_path: Path) -> Path:
 
 def doctor(net: Network, state: Path, *words: str) -> dict[str, Any]:
     with net.inside(net.here):
-        done = run("doctor", "-i", "here0", "--wait", "0.7", "--json", *words, state_dir=state)
+        done = run("doctor", "-i", "here0", "--wait", "2", "--json", *words, state_dir=state)
     tree: dict[str, Any] = json.loads(done.stdout)
     assert done.exit_code == (1 if tree["result"] == "fail" else 0)
     return tree

@@ -14,7 +14,7 @@ from pxed.cli.invocation import run_reactor
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", PREAMBLE + code], capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run([sys.executable, "-c", PREAMBLE + code], capture_output=True, text=True, timeout=90, check=False)
 
 
 def test_a_result_comes_back_and_an_exception_is_raised() -> None:

@@ -155,7 +155,7 @@ def test_the_real_appliance_starts_answers_the_command_and_stops(net: Network, s
     command = ["ip", "netns", "exec", net.here, sys.executable, "-m", "pxed", "--state-dir", str(state), "up", "-i", "here0", "--no-link"]
     appliance = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
-        for _ in range(300):
+        for _ in range(900):
             if (state / "endpoint.json").exists() or appliance.poll() is not None:
                 break
             time.sleep(0.1)
@@ -174,6 +174,6 @@ def test_the_real_appliance_starts_answers_the_command_and_stops(net: Network, s
         assert "an appliance runs on this host already" in second.stderr
     finally:
         appliance.send_signal(signal.SIGTERM)
-        out = appliance.communicate(timeout=30)[0].decode()
+        out = appliance.communicate(timeout=90)[0].decode()
     assert "Server Shut Down." in out
     assert "Traceback" not in out

@@ -1,4 +1,5 @@
-"""The responder alone as a process, for tests on real wires: ``python -m tests.dhcp.appliance --arm MAC [--http PORT] [--socket MODE]``.
+"""The responder alone as a process, for tests on real wires:
+``python -m tests.dhcp.appliance --arm MAC [--interface IF] [--http PORT] [--socket MODE]``.
 
 Writes one JSON object per line: ``{"ready": true, "raw": bool}`` first, then every event of the timeline. SIGTERM ends it.
 """
@@ -40,6 +41,7 @@ def say(what: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--arm", action="append", default=[])
+    parser.add_argument("--interface", action="append")
     parser.add_argument("--http", type=int)
     parser.add_argument("--socket", default="auto")
     chosen = parser.parse_args()
@@ -53,7 +55,7 @@ def main() -> None:
         say({"kind": event.kind, "text": event.text, "data": event.data})
 
     timeline.subscribe(tell)
-    settings = load(None, {"interfaces": ["eth0"], "dhcp": {"socket": chosen.socket}})
+    settings = load(None, {"interfaces": chosen.interface or ["eth0"], "dhcp": {"socket": chosen.socket}})
     responder = Responder(reactor=reactor, inventory=inventory, timeline=timeline, programs=FixedPrograms, settings=settings, now=time.time)
     responder.privilegedStartService()
     responder.startService()

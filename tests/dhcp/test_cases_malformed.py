@@ -6,6 +6,7 @@ import random
 import socket
 import struct
 import time
+import timeit
 from collections.abc import Iterator
 
 import pytest
@@ -159,7 +160,11 @@ def test_case_101_a_jumbo_datagram_is_dropped_and_counted(door: tuple[sockets.Do
     opened, got, client = door
     client.send(bytes(65507))
     client.send(clients.rom(7))
-    opened.doRead()
+    for _ in range(1000):  # a turn has a budget of time: one datagram may be all of it
+        opened.doRead()
+        if got:
+            break
+        time.sleep(0.01)
     assert got == [clients.rom(7)]
     assert opened.dropped == {"truncated": 1}
 
@@ -167,6 +172,7 @@ def test_case_101_a_jumbo_datagram_is_dropped_and_counted(door: tuple[sockets.Do
 def test_case_102_a_flood_of_empty_datagrams_gets_32_a_turn(door: tuple[sockets.Door, list[bytes], socket.socket]) -> None:
     """So the reactor always comes back to HTTP; `test_flood.py` measures that on a real one."""
     opened, got, client = door
+    opened.seconds = lambda: 0.0
     for _ in range(100):
         client.send(b"")
     opened.doRead()
@@ -285,7 +291,4 @@ def test_parse_joins_what_was_split_and_keeps_what_was_not(options: list[tuple[i
 def test_parse_is_linear_in_the_packet() -> None:
     """A datagram of 2048 bytes that is all one-byte options costs well under a millisecond."""
     data = HEADER + struct.pack("BBB", 224, 1, 7) * 600
-    started = time.perf_counter()
-    for _ in range(20):
-        parse(data)
-    assert (time.perf_counter() - started) / 20 < 0.002
+    assert min(timeit.repeat(lambda: parse(data), number=1, repeat=50)) < 0.002

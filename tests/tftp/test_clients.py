@@ -23,7 +23,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def run(appliance: Appliance, *command: str, seconds: float = 20.0) -> subprocess.CompletedProcess[str]:
+def run(appliance: Appliance, *command: str, seconds: float = 90.0) -> subprocess.CompletedProcess[str]:
     """Run a client and serve it, in real time."""
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")

@@ -88,6 +88,12 @@ PXED = "pxed"
 SAMPLE_URLS = Urls("http://192.0.2.1:65535", "0" * 43)
 
 
+def _course(installer: Family) -> dict[str, Any]:
+    """How an install by `installer` goes on: its recipe, how often the node boots, and what it tells on the way."""
+    milestones = [{"phase": each.phase, "percent": each.percent, "text": each.text} for each in installer.recipe.milestones]
+    return {"recipe": installer.recipe.name, "boots": installer.boots, "milestones": milestones}
+
+
 class Catalog:
     """The OS families of this appliance. `sealing` holds the appliance's key (until one is set, a key that nobody else has)."""
 
@@ -266,7 +272,8 @@ class Catalog:
         return shown
 
     def list(self) -> list[dict[str, Any]]:
-        """Families, releases and milestones as JSON values; the first release is the default."""
+        """Families and their releases as JSON values; the first release is the default. What is said of the family of recipe, boots and
+        milestones is said of each release, too: they may have other installers."""
         return [
             {
                 "name": family.name,
@@ -276,7 +283,7 @@ class Catalog:
                         "name": release.name,
                         "title": release.title,
                         "repository": installer.repository(release),
-                        "recipe": installer.recipe.name,
+                        **_course(installer),
                         "needs": str(release.data.get("needs", "")),
                         "origin": release.origin or PXED,
                     }
@@ -284,9 +291,7 @@ class Catalog:
                     for release in installer.releases.values()
                 ],
                 "origin": family.origin or PXED,
-                "recipe": family.recipe.name,
-                "boots": family.boots,
-                "milestones": [{"phase": each.phase, "percent": each.percent, "text": each.text} for each in family.recipe.milestones],
+                **_course(family),
             }
             for family in self.families.values()
         ]
@@ -295,6 +300,9 @@ class Catalog:
         """JSON Schema of the options of a release (None: the default one), canonical names. NotFound."""
         found, _release = self._found(*rackhd.meant(family, release, {}, self.families)[:2])
         schema: dict[str, Any] = found.options.model_json_schema(by_alias=True)
+        for hidden in found.options.hidden:
+            model, _, field = hidden.partition(".")
+            schema["$defs"][model]["properties"].pop(field)
         schema["properties"] = {
             name: {key: value for key, value in each.items() if key != "default" or name not in common.SECRETS}
             for name, each in schema["properties"].items()

@@ -90,6 +90,8 @@ class IgnitionOptions(Services, CommonOptions):
         "kvm": f"{_IMAGE}: there are no packages to choose",
     }
 
+    hidden: ClassVar[tuple[str, ...]] = ("Scripts.post",)
+
     after: Literal["reboot", "poweroff"] = Field(default="reboot", description="What the node does when the image is on its disk")
     coreSshKeys: SshKeys = Field(default_factory=list, description="Keys of the user core, who exists and may become root")
     ignitionScriptUri: Url | None = Field(

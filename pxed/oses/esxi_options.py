@@ -100,6 +100,9 @@ class EsxiOptions(CommonOptions):
         "productkey": "scripts.firstboot can set the licence (vim-cmd vimsvc/license --set=...)",
     }
 
+    hidden: ClassVar[tuple[str, ...]] = ("User.uid", "User.groups", "User.shell", "Scripts.post", "EsxDisk.path")
+    post_install: ClassVar[str] = "firstboot"
+
     disk: Annotated[EsxDisk, BeforeValidator(_esx_disk)] | None = Field(
         default=None,
         validation_alias=names("disk", "installDisk"),
@@ -122,18 +125,6 @@ class EsxiOptions(CommonOptions):
     gdbPort: Literal["com1", "com2", "none", "default"] = "default"
     logPort: Literal["com1", "com2", "none", "default"] | None = None
     debugLogToSerial: Literal["0", "1", "2"] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _post_install_commands(cls, given: Any) -> Any:
-        """RackHD's ``postInstallCommands`` ran in %firstboot > ``scripts.firstboot``."""
-        if not isinstance(given, Mapping) or "postInstallCommands" not in given:
-            return given
-        scripts = given.get("scripts") or {}
-        if not isinstance(scripts, Mapping) or scripts.get("firstboot"):
-            raise ValueError("either postInstallCommands or scripts.firstboot")
-        rest = {name: value for name, value in given.items() if name != "postInstallCommands"}
-        return {**rest, "scripts": {**scripts, "firstboot": given["postInstallCommands"]}}
 
     @model_validator(mode="before")
     @classmethod

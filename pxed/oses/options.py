@@ -183,6 +183,10 @@ class CommonOptions(Strict):
 
     refused: ClassVar[Mapping[str, str]] = {}
     """Options of the unified model that this family can't do > why."""
+    hidden: ClassVar[tuple[str, ...]] = ()
+    """Fields of what stands inside options (``User.uid``) that this family always refuses, so that no schema shows them."""
+    post_install: ClassVar[str] = "post"
+    """Which of `Scripts` RackHD's ``postInstallCommands`` are."""
 
     hostname: Annotated[str, AfterValidator(_hostname)] | None = Field(
         default=None, description="Without it the name that DHCP gives, else the OS's default"
@@ -241,14 +245,14 @@ class CommonOptions(Strict):
     @model_validator(mode="before")
     @classmethod
     def _post_install_commands(cls, given: Any) -> Any:
-        """RackHD's ``postInstallCommands`` > ``scripts.post``."""
+        """RackHD's ``postInstallCommands`` > ``scripts.post``, or what `post_install` says."""
         if not isinstance(given, Mapping) or "postInstallCommands" not in given:
             return given
         scripts = given.get("scripts") or {}
-        if not isinstance(scripts, Mapping) or scripts.get("post"):
-            raise ValueError("either postInstallCommands or scripts.post")
+        if not isinstance(scripts, Mapping) or scripts.get(cls.post_install):
+            raise ValueError(f"either postInstallCommands or scripts.{cls.post_install}")
         rest = {name: value for name, value in given.items() if name != "postInstallCommands"}
-        return {**rest, "scripts": {**scripts, "post": given["postInstallCommands"]}}
+        return {**rest, "scripts": {**scripts, cls.post_install: given["postInstallCommands"]}}
 
     @model_validator(mode="before")
     @classmethod

@@ -83,6 +83,8 @@ class PhotonOptions(Services, CommonOptions):
         "fips": "FIPS mode is chosen with targetKernelArgs fips=1",
     }
 
+    hidden: ClassVar[tuple[str, ...]] = ("Partition.label",)
+
     installPartitions: Annotated[list[Partition], BeforeValidator(_rest), AfterValidator(check_partitions)] = Field(default_factory=list)
     installType: Literal["minimal", "full"] = Field(
         default="minimal", description="minimal, or full: what Photon's own installer calls developer"

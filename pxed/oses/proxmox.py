@@ -92,6 +92,12 @@ class ProxmoxOptions(CommonOptions):
         "disableServices": "scripts.firstboot can",
     }
 
+    hidden: ClassVar[tuple[str, ...]] = (
+        *("Scripts.post", "User.sudo", "Disk.size", "Disk.index"),
+        *(f"{model}.{name}" for model in ("Ipv4", "Ipv6") for name in ("vlanIds", "mtu")),
+        *("NetworkDevice.dhcp4", "NetworkDevice.dhcp6"),
+    )
+
     country: Annotated[str, Field(pattern=r"^[a-z]{2}$")] = Field(default="us", description="Two letters, as the installer knows them")
     mailto: Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9.-]{1,190}$")] | None = Field(
         default=None, description="Where the system sends its mail; default: root at its own name"

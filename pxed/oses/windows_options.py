@@ -143,6 +143,12 @@ class WindowsOptions(CommonOptions):
         "bonds": "scripts.firstboot can (New-NetLbfoTeam, New-VMSwitch)",
     }
 
+    hidden: ClassVar[tuple[str, ...]] = (
+        *(f"WindowsUser.{name}" for name in ("passwordHash", "sshKeys", "uid", "shell")),
+        *(f"Disk.{name}" for name in ("path", "serial", "wwn", "size")),
+        *(f"{model}.{name}" for model in ("Ipv4", "Ipv6") for name in ("vlanIds", "mtu")),
+    )
+
     rootPassword: WindowsPassword | None = Field(  # type: ignore[assignment]  # read only
         default=None, repr=False, description="The Administrator's; kept sealed. Default: password"
     )

@@ -16,10 +16,11 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from pxed.errors import InvalidRequest
 from pxed.oses.catalog import Catalog, Prepared
 from pxed.oses.features import UNIFIED
 from tests.oses.families import CASES, RESOURCES, delivered, passwords_of, sample, secrets_of
-from tests.oses.samples import TOKEN, URLS, FakeNode, install_of
+from tests.oses.samples import KEY, TOKEN, URLS, FakeNode, install_of
 
 CATALOG = Catalog(resources=RESOURCES)
 EVERY = [
@@ -115,3 +116,56 @@ def test_secrets_are_gone_from_what_is_stored() -> None:
         options: dict[str, Any] = sample(family, "full")
         stored = json.dumps(CATALOG.visible(CATALOG.prepare(family, None, options).options), ensure_ascii=False)
         assert not [secret for secret in secrets_of(options) if secret in stored], family
+
+
+ADA = {"name": "ada", "password": "S3cret!x"}
+
+
+def device(**given: Any) -> dict[str, Any]:
+    return {"dnsServers": ["10.0.0.1"], "networkDevices": [{"device": "eth0", **given}]}
+
+
+GIVEN: dict[str, Any] = {
+    "User.uid": {"users": [{**ADA, "uid": 1010}]},
+    "User.groups": {"users": [{**ADA, "groups": ["adm"]}]},
+    "User.shell": {"users": [{**ADA, "shell": "/bin/sh"}]},
+    "User.sudo": {"users": [{**ADA, "sudo": True}]},
+    "User.sshKeys": {"users": [{**ADA, "sshKeys": [KEY]}]},
+    "User.passwordHash": {"users": [{"name": "ada", "passwordHash": "$6$abcdefgh$" + "x" * 86}]},
+    "Scripts.post": {"scripts": {"post": ["true"]}},
+    "Partition.label": {"installPartitions": [{"mountPoint": "/", "size": "auto", "label": "root"}]},
+    "Disk.path": {"installDisk": {"path": "/dev/sda"}},
+    "Disk.serial": {"installDisk": {"serial": "x"}},
+    "Disk.wwn": {"installDisk": {"wwn": "0x5000"}},
+    "Disk.size": {"installDisk": {"size": "ssd"}},
+    "Disk.index": {"installDisk": {"index": 0}},
+    "Ipv4.vlanIds": device(ipv4={"ipAddr": "10.0.0.2", "prefixlen": 24, "gateway": "10.0.0.1", "vlanIds": [5]}),
+    "Ipv4.mtu": device(ipv4={"ipAddr": "10.0.0.2", "prefixlen": 24, "gateway": "10.0.0.1", "mtu": 1500}),
+    "Ipv6.vlanIds": device(ipv6={"ipAddr": "2001:db8::2", "prefixlen": 64, "gateway": "2001:db8::1", "vlanIds": [5]}),
+    "Ipv6.mtu": device(ipv6={"ipAddr": "2001:db8::2", "prefixlen": 64, "gateway": "2001:db8::1", "mtu": 1500}),
+    "NetworkDevice.dhcp4": device(dhcp4=True),
+    "NetworkDevice.dhcp6": device(dhcp6=True),
+}
+"""What asks for a hidden field."""
+HIDDEN = [(family, hidden) for family in FAMILIES for hidden in CATALOG.families[family].options.hidden]
+
+
+@pytest.mark.parametrize(("family", "hidden"), HIDDEN)
+def test_what_the_schema_hides_is_refused(family: str, hidden: str) -> None:
+    model, _, field = hidden.partition(".")
+    assert field not in CATALOG.schema(family)["$defs"][model]["properties"]
+    asked = GIVEN[f"{model.removeprefix('Windows').removeprefix('Esx')}.{field}"]
+    options = {**sample(family, "minimal"), **asked}
+    with pytest.raises(InvalidRequest) as refused:
+        CATALOG.prepare(family, None, options)
+    assert refused.value.field.split(".")[1:2] in ([], [next(iter(asked)).replace("installDisk", "disk")], *([each] for each in asked))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_release_is_listed_with_its_own_recipe_milestones_and_boots(family: str) -> None:
+    (shown,) = [each for each in CATALOG.list() if each["name"] == family]
+    for release in shown["releases"]:
+        installer = CATALOG.families[family].installer(release["name"])
+        assert (release["recipe"], release["boots"]) == (installer.recipe.name, installer.boots)
+        assert [each["phase"] for each in release["milestones"]] == [each.phase for each in installer.recipe.milestones]
+        assert release["milestones"][-1]["percent"] == 100

@@ -11,7 +11,7 @@ import pytest
 from pxed.errors import ConfigError, InvalidRequest
 from pxed.oses.catalog import Catalog
 from pxed.oses.family import Resources
-from pxed.oses.own import with_own
+from pxed.oses.own import MOST, with_own
 from tests.oses.families import RESOURCES
 from tests.oses.samples import URLS, FakeNode, install_of, verifies
 
@@ -166,3 +166,22 @@ def test_an_operators_release_is_installed_from_the_medium_of_the_one_it_is_like
     other = catalog(tmp_path, Resources(media=lambda name: {**RESOURCES.media(name), "version": "1", "release": "1"}))
     with pytest.raises(InvalidRequest, match=r"options.repo: the repository .* holds"):
         other.prepare(family, name, options)
+
+
+# files
+
+
+def test_hidden_files_are_not_read_and_too_many_are_refused(tmp_path: Path) -> None:
+    (tmp_path / ".house.toml").write_text("no TOML at all")
+    assert not with_own(tmp_path).added()
+    for number in range(MOST + 1):
+        (tmp_path / f"{number}.toml").write_text("")
+    with pytest.raises(ConfigError, match=f"holds {MOST + 1} files, at most {MOST} are read"):
+        with_own(tmp_path)
+
+
+def test_a_file_that_pxed_makes_itself_is_not_replaced_by_a_template(tmp_path: Path) -> None:
+    (tmp_path / "house").mkdir()
+    (tmp_path / "house" / "x.txt.j2").write_text("")
+    with pytest.raises(ConfigError, match=r"family.files.pxed.apkovl.tar.gz: is made by pxed itself"):
+        with_own(written(tmp_path, "alpine", 'files = {"pxed.apkovl.tar.gz" = "x.txt.j2"}'))

@@ -1,0 +1,1 @@
+`pxed os list --json` names recipe, milestones and number of boots of each release (SLES 16 is not installed as SLES 15 is); `pxed os options` no longer shows what a system always refuses inside users, disks, scripts and network devices.

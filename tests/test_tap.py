@@ -196,17 +196,39 @@ async def test_a_file_server_that_is_gone_holds_up_no_boot(tmp_path: Path) -> No
         await appliance.stopService()
 
 
+@pytest.mark.limit(60)
+async def test_what_boot_loaders_ask_for_of_their_own_accord_is_answered_by_tftp_and_http_alike(tmp_path: Path) -> None:
+    """In whatever folder: iPXE's autoexec.ipxe leads to the profile at the address that was asked, GRUB's to the node's own script."""
+    ports = {name: int(free_port()) for name in ("http", "dhcp", "pxe", "tftp", "syslog")}
+    appliance = Appliance(load(None, {"state_dir": tmp_path / "state", "interfaces": ["lo"], "ports": ports}), reactor)
+    appliance.startService()
+    ask = appliance._boot_threads.do
+    try:
+        for name, says in (
+            ("autoexec.ipxe", b"http://127.0.0.1:%d/p/" % ports["http"]),
+            ("ipxe-signed/x86_64//autoexec.ipxe", b"http://127.0.0.1:%d/p/" % ports["http"]),
+            ("grub/grub.cfg", b"grub.cfg-01-"),
+            ("grub.cfg-01-52-54-00-12-34-56", b"set "),
+        ):
+            by_http = await ask(http, ports["http"], f"/{name}")
+            by_tftp = await ask(tftp, ports["tftp"], name)
+            assert says in by_http, name
+            assert by_tftp == by_http[:512], name
+    finally:
+        await appliance.stopService()
+
+
 def http(port: int, path: str = "/b/own.efi") -> bytes:
     with closing(HTTPConnection("127.0.0.1", port, timeout=20)) as asking:
         asking.request("GET", path)
         return asking.getresponse().read()
 
 
-def tftp(port: int) -> bytes:
-    """The first DATA of own.efi."""
+def tftp(port: int, name: str = "own.efi") -> bytes:
+    """The first DATA of a file."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         asking.settimeout(20)
-        asking.sendto(b"\0\1own.efi\0octet\0", ("127.0.0.1", port))
+        asking.sendto(b"\0\1%s\0octet\0" % name.encode(), ("127.0.0.1", port))
         answer, peer = asking.recvfrom(600)
         asking.sendto(b"\0\4\0\1", peer)
     assert answer[:4] == b"\0\3\0\1"

@@ -17,6 +17,8 @@ import pytest
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 
 from pxed.tftp import Limits
+from tests.dhcp.netns import Cable, inside, needs_root
+from tests.lab.process import run
 from tests.tftp.appliance import Appliance, Client, ack, content, data, error, error_of, oack, rrq
 
 
@@ -200,6 +202,21 @@ def test_d15_replies_come_from_the_address_that_was_asked(root: Path, asked: str
         client.ask(b"\0\2boot.efi\0octet\0")
         assert error_of(client.hear())[0] == 4
         assert client.tid[0] == asked
+
+
+@needs_root
+@pytest.mark.parametrize("asked", ["fd00::1", "fd00::2", "::1"])
+def test_d15_replies_by_ipv6_come_from_the_address_that_was_asked(root: Path, asked: str) -> None:
+    with Cable() as cable:
+        for address in ("fd00::1/64", "fd00::2/64"):
+            run("ip", "-n", cable.server, "address", "add", address, "dev", "lo", "nodad")
+        with inside(cable.server), Appliance(root, addresses=("::",)) as appliance:
+            client = appliance.client("::1", to=asked)
+            assert client.fetch("boot.efi", ("blksize", 1024)) == content(5000)
+            assert client.tid[0] == asked
+            client.ask(b"\0\2boot.efi\0octet\0")
+            assert error_of(client.hear())[0] == 4
+            assert client.tid[0] == asked
 
 
 def test_d16_names_of_any_bytes_get_a_plain_error(root: Path) -> None:

@@ -33,9 +33,11 @@ from pxed.node.guard import Guard
 from pxed.node.inventory import Inventory
 from pxed.node.model import Node
 from pxed.node.timeline import Timeline
+from pxed.oses.apart import Apart
 from pxed.oses.catalog import FAMILIES, SAMPLE_URLS, Catalog, Resources, Urls
 from pxed.oses.family import Family
 from pxed.oses.own import with_own
+from pxed.oses.rendering import Rendering
 from pxed.oses.scripts import BootScripts
 from pxed.oses.sealing import Sealing
 from pxed.probe import PortProbe, Whereabouts
@@ -142,7 +144,11 @@ class Appliance(service.MultiService):
         self.inventory = Inventory(now=now, store=self.store, timeline=self.timeline)
         self.repositories: Registry | None = None
         resources = Resources(media=self._media, holds=lambda path: path in self._programs.files)
-        self.catalog = Catalog(families, resources=resources)
+        self._apart = Apart({family.name: family.templates for family in families if family.templates})
+        self.catalog = Catalog(families, own=self._apart.of, resources=resources)
+        self._rendering_threads = [BootThreads(reactor, most=1, name=name) for name in ("render", "render-own")]
+        ours, own = (threads.do for threads in self._rendering_threads)
+        self.rendering = Rendering(self.catalog, ours=ours, own=own)
         self.engine = Engine(
             store=self.store,
             inventory=self.inventory,
@@ -176,6 +182,7 @@ class Appliance(service.MultiService):
             urls=partial(Urls, syslog_port=settings.ports.syslog),
             guard=self.guard,
             grub=self._grub,
+            rendering=self.rendering,
         )
         self.tftp = TftpService(
             reactor=reactor,
@@ -218,7 +225,8 @@ class Appliance(service.MultiService):
         begun.addErrback(self._could_not_begin)
 
     async def _begin(self) -> None:
-        self._boot_threads.start()
+        for threads in (self._boot_threads, *self._rendering_threads):
+            threads.start()
         await self._open_store()
         await self.timeline.load()
         await self.inventory.load()
@@ -288,7 +296,9 @@ class Appliance(service.MultiService):
             except StorageUnavailable as e:
                 log.warn("What happened last could not be stored: {error}", error=e)
         await self.store.close()
-        self._boot_threads.stop()
+        self._apart.stop()
+        for threads in (self._boot_threads, *self._rendering_threads):
+            threads.stop()
 
     def stopService(self) -> defer.Deferred[None]:
         super().stopService()
@@ -314,6 +324,7 @@ class Appliance(service.MultiService):
             programs=lambda: self._programs,
             site_lines=self.dhcp.site_server_lines,
             boot_disk=Disk(self._boot_threads),
+            rendering=self.rendering,
         )
         try:
             port = listen(self._reactor, self.settings.ports.http, site)
@@ -359,11 +370,13 @@ class Appliance(service.MultiService):
             data={"file": event.file, "bytes": event.bytes, "seconds": round(event.seconds, 3)},
         )
 
-    def _boot_script(self, name: str, peer: str) -> bytes | None:
+    def _boot_script(self, name: str, peer: str) -> defer.Deferred[bytes | None] | None:
         """What TFTP has under names that are no files: GRUB's configuration and autoexec.ipxe."""
         base = self.dhcp.base_url(peer) if self.scripts.is_named(name) else None
-        script = self.scripts.named(name, peer, base) if base is not None else None
-        return script.encode() if script is not None else None
+        if base is None:
+            return None
+        script = defer.Deferred.fromCoroutine(self.scripts.named(name, peer, base))
+        return script.addCallback(lambda text: text.encode() if text is not None else None)
 
     def _blksize_cap(self, peer: str) -> int | None:
         node = self.inventory.by_address(peer)

@@ -1,12 +1,13 @@
 """Templates that operators bring: rendered by the same rules as pxed's own, in Jinja2's sandbox, and within bounds.
 
 This file's rules
-* Rendering happens in the reactor, so what a template may do is counted: turns of loops, calls and included templates (`STEPS`), what it
+* Nodes wait for what is rendered, so what a template may do is counted: turns of loops, calls and included templates (`STEPS`), what it
   writes and the size of every text it puts together (`SIZE`), and processor time (`SECONDS`). What goes beyond is a `TemplateProblem`.
 * What could do much in one step is not there: recursive loops, filters and methods that pad or repeat, formatting with a width, powers.
 * Any exception of a template is a `TemplateProblem` with its name and line and never a value.
 
-This guards against mistakes. Who may write the configuration directory may do anything to this appliance anyway.
+This guards against mistakes, and `apart` ends what it can't count. Who may write the configuration directory may do anything to this
+appliance anyway.
 """
 
 from __future__ import annotations

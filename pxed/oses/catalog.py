@@ -1,13 +1,14 @@
 """Everything pxed can install: from an operator's request to a stored install, and from an install to the files its node fetches.
 
-`prepare` hashes passwords (tens of milliseconds each) and renders every file: call it in a thread. `profile`, `file` and `localboot`
-render from memory in about a millisecond and are called by the doors.
+`prepare` hashes passwords (tens of milliseconds each) and renders every file: call it in a thread. `profile`, `grub` and `file` render from
+memory, in about a millisecond unless an operator's templates have a part in it; the doors have `rendering` call them. `localboot`,
+`autoexec` and `which` are a few lines each.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import quote
@@ -94,17 +95,33 @@ def _course(installer: Family) -> dict[str, Any]:
     return {"recipe": installer.recipe.name, "boots": installer.boots, "milestones": milestones}
 
 
+MOST = 2000
+"""Values in the options of one install: what they are checked and rendered in grows with them (2000 packages: a few milliseconds)."""
+
+
+def _bounded(family: Family) -> Render:
+    return BoundedRenderer(family.templates).render
+
+
 class Catalog:
-    """The OS families of this appliance. `sealing` holds the appliance's key (until one is set, a key that nobody else has)."""
+    """The OS families of this appliance. `sealing` holds the appliance's key (until one is set, a key that nobody else has).
+
+    `own(family)` renders a family that has an operator's templates; by default here, where nothing can end what `bounded` can't count.
+    """
 
     def __init__(
-        self, families: Sequence[Family] = FAMILIES, *, renderer: Renderer | None = None, resources: Resources | None = None
+        self,
+        families: Sequence[Family] = FAMILIES,
+        *,
+        renderer: Renderer | None = None,
+        own: Callable[[Family], Render] = _bounded,
+        resources: Resources | None = None,
     ) -> None:
         self.sealing = Sealing()
         self.families: dict[str, Family] = {family.name: family for family in families}
         self.recipes = RecipeBook()
         self._render = (renderer or Renderer()).render
-        self._own = {family.name: BoundedRenderer(family.templates).render for family in families if family.templates}
+        self._own = {family.name: own(family) for family in families if family.templates}
         self._resources = resources or Resources()
         for family in families:
             for installer in family.installers:
@@ -119,6 +136,12 @@ class Catalog:
         """
         family, release, options = rackhd.meant(family, release, options, self.families)
         found, chosen = self._found(family, release)
+        if _values(options) > MOST:
+            raise InvalidRequest(
+                f"options hold more than {MOST} values; a list can go into a script or a group of packages",
+                field="options",
+                expected=f"at most {MOST} values",
+            )
         asked = parse(found.options, options, field="options", refused=refusals(found.options, found.title))
         refuse_sealed(asked, "options")
         if (lack := asked.lacking()) is not None:
@@ -133,6 +156,10 @@ class Catalog:
         found, release = self._found(install.family, install.release)
         options = self.sealing.reveal(parse(found.options, install.options, field="options"))
         self._try(found, release, options)
+
+    def has_own_templates(self, install: InstallView) -> bool:
+        """Whether an operator's templates have a part in the files of `install`."""
+        return install.family in self._own
 
     def warnings(self, install: Prepared | InstallView) -> list[str]:
         """What its operator will probably regret, in sentences."""
@@ -367,3 +394,10 @@ class Catalog:
         near = difflib.get_close_matches(release, [*releases, *(alias for each in known.installers for alias in each.aliases)], n=1)
         hint = f" (perhaps {near[0]})" if near else ""
         raise NotFound(f"{known.title} has no release {release[:80]!r}{hint}; there is {', '.join(releases)}")
+
+
+def _values(given: Any) -> int:
+    """How many single values a JSON value holds; an empty list counts as one."""
+    if isinstance(given, Mapping):
+        return max(1, sum(map(_values, given.values())))
+    return max(1, sum(map(_values, given))) if isinstance(given, list | tuple) else 1

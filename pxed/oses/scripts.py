@@ -1,7 +1,7 @@
 """Boot scripts: what a node that has come as far as a boot loader is told, chosen by the boot it is assigned and by nothing else.
 
-A node asks more than once per install, so every request is answered from the assigned boot as it is now. Rendering happens in the reactor:
-a script takes well under a millisecond, a thread would cost more than it saves. TFTP and HTTP answer from here alike.
+A node asks more than once per install, so every request is answered from the assigned boot as it is now. TFTP and HTTP answer from here
+alike. Where a script is rendered: `pxed.oses.rendering`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pxed.node.model import Node
 from pxed.node.timeline import Timeline
 from pxed.oses.catalog import Catalog
 from pxed.oses.family import Urls
+from pxed.oses.rendering import Rendering
 from pxed.workflow.engine import Engine
 from pxed.workflow.install import Install
 
@@ -40,7 +41,7 @@ class BootScripts:
     """`urls(base, token)` makes the URLs of an install; `base` is ``http://IP[:port]`` as the asking node reaches us.
 
     A node that `guard` has quarantined is sent to its disk, whatever it is assigned. `grub(arch)`: the path of a GRUB for that client
-    architecture below the boot program root, None for none.
+    architecture below the boot program root, None for none. `rendering`: where the scripts of installs are rendered, None for here.
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class BootScripts:
         urls: Callable[[str, str], Urls],
         guard: Guard,
         grub: Callable[[int | None], str | None] = lambda _arch: None,
+        rendering: Rendering | None = None,
     ) -> None:
+        self._rendering = rendering or Rendering(catalog)
         self._guard = guard
         self._grub = grub
         self._inventory = inventory
@@ -68,7 +71,7 @@ class BootScripts:
         last = name.rsplit("/", 1)[-1].lower()
         return last in {"autoexec.ipxe", "grub.cfg"} or _GRUB_BY_MAC.fullmatch(last) is not None
 
-    def named(self, name: str, peer: str, base: str, *, asked: bool = True) -> str | None:
+    async def named(self, name: str, peer: str, base: str, *, asked: bool = True) -> str | None:
         """The script for a file that boot loaders ask for of their own accord; None for every other name.
 
         iPXE asks for ``autoexec.ipxe`` beside where it came from, GRUB for ``grub.cfg`` below the prefix it was built with or beside where
@@ -80,9 +83,9 @@ class BootScripts:
         if last == "grub.cfg":
             return self._catalog.which()
         by_mac = _GRUB_BY_MAC.fullmatch(last)
-        return self.of(normalise_mac(by_mac[1]), peer, base, "grub", asked=asked) if by_mac else None
+        return await self.of(normalise_mac(by_mac[1]), peer, base, "grub", asked=asked) if by_mac else None
 
-    def of(self, mac: str, peer: str, base: str, syntax: Syntax, *, asked: bool = True) -> str:
+    async def of(self, mac: str, peer: str, base: str, syntax: Syntax, *, asked: bool = True) -> str:
         """The script of the node `mac`, which asks from the address `peer`. `asked` False: somebody only wants to know its size."""
         node = self._inventory.seen(mac)
         self._inventory.note_address(mac, peer)
@@ -97,17 +100,21 @@ class BootScripts:
                 text = f"{node.label} asked for a boot profile and was sent on to its disk{why}"
                 self._timeline.record("http.localboot", text, node=node.id)
             return self._catalog.localboot(node, syntax, base, self._grub(node.arch))
-        script = self._script(install, node, self._urls(base, install.token), mac, syntax)
+        script = await self._script(install, node, self._urls(base, install.token), mac, syntax)
+        if self._install(node) is not install:  # it ended meanwhile, or its node is to boot the disk
+            return await self.of(mac, peer, base, syntax, asked=asked)
         if asked:
             text = f"{node.label} fetched its boot profile ({install.family} {install.release}{', for GRUB' if syntax == 'grub' else ''})"
             self._timeline.record("http.profile", text, node=node.id, install=install.id)
             self._engine.served(install.id)
         return script
 
-    def _script(self, install: Install, node: Node, urls: Urls, mac: str, syntax: Syntax) -> str:
+    async def _script(self, install: Install, node: Node, urls: Urls, mac: str, syntax: Syntax) -> str:
         """The script of `install`. If it cannot be made, the operator hears of it: the node's screen is all that shows it otherwise."""
         try:
-            return self._catalog.profile(install, node, urls) if syntax == "ipxe" else self._catalog.grub(install, node, urls, mac)
+            if syntax == "ipxe":
+                return await self._rendering.profile(install, node, urls)
+            return await self._rendering.grub(install, node, urls, mac)
         except Exception as problem:
             self._timeline.record("http.failed", f"{node.label} got no boot profile: {why(problem)}", node=node.id, install=install.id)
             raise

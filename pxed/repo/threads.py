@@ -14,11 +14,12 @@ MOST = 8
 
 
 class BootThreads:
-    """A thread pool beside the reactor's own, for a `pxed.repo.disk.Disk`. `start` and `stop` once each."""
+    """A thread pool beside the reactor's own, for a `pxed.repo.disk.Disk`. `start` and `stop` once each. `most` 1 for what computes: the
+    reactor shares the interpreter with one thread then, not with many."""
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, *, most: int = MOST, name: str = "boot") -> None:
         self._reactor = reactor
-        self._pool = ThreadPool(1, MOST, "boot")
+        self._pool = ThreadPool(1, most, name)
 
     def start(self) -> None:
         self._pool.start()

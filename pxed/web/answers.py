@@ -37,7 +37,7 @@ class Answers(Plain):
             if node is None or install is None or family is None or not family.posted:
                 continue
             (name,) = family.posted
-            rendered = rooms.catalog.file(install, node, rooms.urls(request.base, install.token), name)
+            rendered = await rooms.rendering.file(install, node, rooms.urls(request.base, install.token), name)
             await rooms.engine.deliver(install.token, STARTED, message="The installer has asked for its answers", source=request.peer)
             rooms.inventory.note_address(node.mac, request.peer)
             rooms.timeline.record("http.answer", f"{node.label} fetched its answer file {name}", node=node.id, install=install.id)

@@ -31,7 +31,7 @@ class Profiles(Plain):
         except ValueError:
             request.reply(404, "the path of a profile is /p/ and the MAC address, twelve hexadecimal digits\n")
             return
-        script = self._scripts.of(mac, request.peer, request.base, "ipxe", asked=request.method == b"GET")
+        script = await self._scripts.of(mac, request.peer, request.base, "ipxe", asked=request.method == b"GET")
         self._scripts.told(mac, {name: _hex(request.argument(letter)) for letter, name in _TOLD.items()})
         request.reply(200, script, SCRIPT)
 
@@ -52,13 +52,13 @@ class Elsewhere(NotHere):
         self._scripts = scripts
 
     async def get(self, request: Any) -> None:
-        if not answer(self._scripts, request, path_below(request)):
+        if not await answer(self._scripts, request, path_below(request)):
             await super().get(request)
 
 
-def answer(scripts: BootScripts, request: Any, name: str) -> bool:
+async def answer(scripts: BootScripts, request: Any, name: str) -> bool:
     """Answer `request` if a boot loader asks for `name` of its own accord; else False and nothing is done."""
-    script = scripts.named(name, request.peer, request.base, asked=request.method == b"GET")
+    script = await scripts.named(name, request.peer, request.base, asked=request.method == b"GET")
     if script is not None:
         request.reply(200, script, SCRIPT)
     return script is not None

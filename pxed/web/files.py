@@ -6,7 +6,7 @@ Opening and reading ahead happen in a thread; `pxed.repo.rooted` decides what a 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ class FileTree(Plain):
         clock: Any,
         on_sent: Callable[[Any, str, int, int], None] | None = None,
         on_missing: Callable[[Any, str], None] | None = None,
-        answered: Callable[[Any, str], bool] = lambda _request, _name: False,
+        answered: Callable[[Any, str], Awaitable[bool]] | None = None,
         recent: Recent | None = None,
     ) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class FileTree(Plain):
 
     async def get(self, request: Any) -> None:
         name = path_below(request)
-        if self._answered(request, name):
+        if self._answered is not None and await self._answered(request, name):
             return
         try:
             file = await self._open(name)

@@ -48,7 +48,7 @@ class InstallerFiles(Plain):
             elif rest[:1] == ["notify"] or request.method == b"PUT" or (request.method == b"POST" and not self._posted(token, rest)):
                 raise UnsupportedMethod([b"GET"])
             else:
-                self._file(request, token, "/".join(rest))
+                await self._file(request, token, "/".join(rest))
         except NotFound:
             request.reply(404, NO_INSTALL)
         except UnsupportedMethod:
@@ -58,20 +58,18 @@ class InstallerFiles(Plain):
         """Whether the install's installer asks for this file by POST. NotFound."""
         return self._rooms.catalog.asks_by_post(self._rooms.engine.by_token(token), "/".join(rest))
 
-    def _file(self, request: Any, token: str, name: str) -> None:
+    async def _file(self, request: Any, token: str, name: str) -> None:
         rooms = self._rooms
         install = rooms.engine.by_token(token)
         node = rooms.inventory.get(install.node_id)
-        if node is None or install.state not in SERVED:
+        if node is None:
             request.reply(404, NO_INSTALL)
             return
-        if node.boot.kind == "disk" and name in rooms.catalog.plain_secrets(install):
-            request.reply(404, "no such file any more\n")
-            self._missing(install, node, f"asked for {name}, which holds secrets, after its installer had ended")
+        if self._is_over(request, install, node, name):
             return
         rooms.inventory.note_address(node.mac, request.peer)
         try:
-            rendered = rooms.catalog.file(install, node, rooms.urls(request.base, install.token), name)
+            rendered = await rooms.rendering.file(install, node, rooms.urls(request.base, install.token), name)
         except NotFound:
             request.reply(404, "no such file\n")
             self._missing(install, node, f"asked for {name[:80]!r}, which its install does not have")
@@ -79,10 +77,23 @@ class InstallerFiles(Plain):
         except Exception as problem:
             self._missing(install, node, f"could not be given {name[:80]}: {why(problem)}")
             raise
+        if self._is_over(request, install, node, name):
+            return
         request.setHeader(b"Cache-Control", b"no-store")
         request.reply(200, rendered.body, rendered.content_type)
         if request.method != b"HEAD":
             self._served(install, node, name)
+
+    def _is_over(self, request: Any, install: Any, node: Any, name: str) -> bool:
+        """Whether `name` is not, or no longer, for `node`; then that is what it has been told."""
+        if install.state not in SERVED:
+            request.reply(404, NO_INSTALL)
+            return True
+        if node.boot.kind == "disk" and name in self._rooms.catalog.plain_secrets(install):
+            request.reply(404, "no such file any more\n")
+            self._missing(install, node, f"asked for {name}, which holds secrets, after its installer had ended")
+            return True
+        return False
 
     def _missing(self, install: Any, node: Any, what: str) -> None:
         self._rooms.timeline.record("http.failed", f"{node.label} {what}", node=node.id, install=install.id)

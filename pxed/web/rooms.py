@@ -12,6 +12,7 @@ from pxed.node.model import Node
 from pxed.node.siteserver import Piece
 from pxed.node.timeline import Timeline
 from pxed.oses.catalog import Catalog, Urls
+from pxed.oses.rendering import Rendering
 from pxed.repo.bootprograms import BootPrograms
 from pxed.repo.disk import Disk
 from pxed.repo.registry import Registry
@@ -36,6 +37,7 @@ class Rooms:
     programs: Callable[[], BootPrograms]
     site_lines: Callable[[Node], list[Piece]]
     repositories: Registry
+    rendering: Rendering
 
     def node_at(self, address: str) -> Node | None:
         """The node that used this IP address last."""

@@ -30,6 +30,7 @@ from pxed.node.model import Node
 from pxed.node.siteserver import Piece
 from pxed.node.timeline import Timeline
 from pxed.oses.catalog import Catalog, Urls
+from pxed.oses.rendering import Rendering
 from pxed.oses.scripts import BootScripts
 from pxed.repo.bootprograms import BootPrograms
 from pxed.repo.disk import Disk
@@ -84,12 +85,28 @@ def make_site(
     programs: Callable[[], BootPrograms],
     site_lines: Callable[[Node], list[Piece]],
     boot_disk: Disk | None = None,
+    rendering: Rendering | None = None,
 ) -> Site:
-    """The factory to listen with. Opens nothing and starts nothing; may be called more than once. `boot_disk` reads boot programs."""
+    """The factory to listen with. Opens nothing and starts nothing; may be called more than once. `boot_disk` reads boot programs;
+    `rendering` None: files are rendered in the reactor (tests, benchmarks)."""
     disk = Disk(reactor)
     recent = Recent(reactor)
     urls = partial(Urls, syslog_port=settings.ports.syslog)
-    rooms = Rooms(inventory, timeline, engine, catalog, urls, disk, reactor, now, guard, programs, site_lines, repositories)
+    rooms = Rooms(
+        inventory,
+        timeline,
+        engine,
+        catalog,
+        urls,
+        disk,
+        reactor,
+        now,
+        guard,
+        programs,
+        site_lines,
+        repositories,
+        rendering or Rendering(catalog),
+    )
     api, hang_up = make_api(rooms, token=api_token, health=health)
     root = Root(Elsewhere(scripts))
     traffic = Traffic(rooms)

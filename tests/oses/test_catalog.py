@@ -150,3 +150,10 @@ def test_urls_know_host_and_port_of_their_base(base: str, host: str, port: int) 
     assert (urls.host, urls.port) == (host, port)
     assert urls.notify("booted") == f"{base}/i/{TOKEN}/notify/booted"
     assert TOKEN not in repr(urls)
+
+
+def test_the_options_of_an_install_are_bounded() -> None:
+    with pytest.raises(InvalidRequest, match="more than 2000 values") as refused:
+        Catalog().prepare("debian", "12", {"packages": [f"p{number}" for number in range(2000)], "hostname": "web1"})
+    assert refused.value.field == "options"
+    assert Catalog().prepare("debian", "12", {"packages": [f"p{number}" for number in range(1999)], "hostname": "web1"})

@@ -525,7 +525,7 @@ class Node:
         scripts = BootScripts(
             inventory=here.inventory, timeline=here.timeline, engine=here.engine, catalog=self.catalog, urls=Urls, guard=guard
         )  # fmt: skip
-        return scripts.of(self.node.mac, "10.0.0.77", "http://10.0.2.2", "ipxe")
+        return result_of(scripts.of(self.node.mac, "10.0.0.77", "http://10.0.2.2", "ipxe"))
 
     def fetch(self, name: str) -> str:
         token = self.install.token

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pxed.node.model import Boot
-from pxed.oses.catalog import Catalog
+from pxed.oses.catalog import FAMILIES, Catalog
+from pxed.oses.render import TemplateProblem
+from tests.conftest import Logged
 from tests.oses.families import RESOURCES, sample
 from tests.web.world import MAC, NODE_ADDRESS, World, run
 
@@ -80,6 +83,25 @@ def test_a_file_the_install_does_not_have_is_not_found_and_told(world: World) ->
     for name in ("nothing.cfg", "../../etc/passwd", "", "preseed.cfg/x"):
         assert world.ask("GET", f"/i/{install.token}/{name}").code == 404
     assert world.kinds()[-1] == "http.failed"
+
+
+def test_a_template_that_does_not_end_is_our_error_and_the_timeline_says_why(world: World, tmp_path: Path, logged: Logged) -> None:
+    loop = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}"
+    endless = {"debian/answers.preseed.j2": loop, "boot/linux.ipxe.j2": loop}
+    other = World(tmp_path / "own" / "www", catalog=Catalog([replace(FAMILIES[0], templates=endless)]))
+    _, first = world.armed()
+    node = other.inventory.seen(MAC)
+    install = replace(first, node_id=node.id)
+    other.engine.installs[install.id] = install
+    run(other.inventory.assign(node.id, Boot("installer", install.id)))
+    response = other.ask("GET", f"/i/{install.token}/preseed.cfg")
+    assert (response.code, "answers.preseed.j2, line 1: it takes more than 20000 turns" in response.text) == (500, True)
+    assert other.kinds()[-1] == "http.failed"
+    assert "could not be given preseed.cfg: debian/answers.preseed.j2" in other.texts()[-1]
+    assert other.ask("GET", f"/p/{MAC}").code == 500
+    assert "got no boot profile: boot/linux.ipxe.j2, line 1: it takes more than" in other.texts()[-1]
+    assert len(logged.take(TemplateProblem)) == 2
+    assert other.ask("GET", f"/i/{install.token}/late.sh").code == 200
 
 
 def test_a_file_that_cannot_be_made_is_an_error_and_the_timeline_says_why(world: World) -> None:

@@ -72,7 +72,7 @@ def test_one_that_reaches_a_boot_loader_is_sent_to_its_disk() -> None:
         urls=Urls,
         guard=guard,
     )
-    script = scripts.of(MAC, "192.0.2.9", "http://192.0.2.1", "ipxe")
+    script = result_of(scripts.of(MAC, "192.0.2.9", "http://192.0.2.1", "ipxe"))
     assert "sanboot" in script
     assert install.token not in script
 

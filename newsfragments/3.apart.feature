@@ -1,0 +1,1 @@
+Operators' own templates are rendered in a process beside the appliance, which is ended after 5 s or beyond 1 GiB, and pxed's own answer files in a thread: no template holds up DHCP, TFTP or other nodes any more. One that does not end is an error on the node's timeline. The options of one install hold at most 2,000 values.

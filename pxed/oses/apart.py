@@ -143,7 +143,7 @@ def _importable(model: type) -> type:
     return found
 
 
-def _empty(model: type) -> Any:
+def _empty(model: Any) -> Any:
     return model.__new__(model)
 
 

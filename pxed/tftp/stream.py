@@ -29,10 +29,11 @@ SAMPLE_EVERY = 0.01
 """Seconds, and four round trips, between two round trips that are measured: in a storm they all look alike."""
 MANY = 64
 """Datagrams of one client looked at in a row, should it send nothing but nonsense."""
-_buffer = bytearray(1024)
-"""Where every incoming datagram lands, opcode and block in its first four bytes: one reactor, one datagram at a time."""
-_word = memoryview(_buffer)[:4].cast("I")
-"""Those four bytes as one number, in the host's byte order: comparing it with `_ACKS` is half as dear as unpacking it."""
+_words = array("I", bytes(1024))
+"""Where every incoming datagram lands: one reactor, one datagram at a time. The first word is opcode and block, in the host's byte order:
+comparing it with `_ACKS` is half as dear as unpacking it."""
+_buffer = memoryview(_words).cast("B")
+"""Its bytes."""
 _ACKS = array("I", range(constants.OPCODE_ACK << 16, (constants.OPCODE_ACK << 16) + 0x10000))
 if sys.byteorder == "little":
     _ACKS.byteswap()
@@ -68,6 +69,7 @@ class Stream:
     __slots__ = (
         "_acked",
         "_base",
+        "_blocks",
         "_clean",
         "_expect",
         "_extra",
@@ -99,7 +101,7 @@ class Stream:
         owner: Owner,
         *,
         send: Callable[[memoryview], object],
-        recv_into: Callable[[bytearray], int],
+        recv_into: Callable[[array[int]], int],
         seconds: Callable[[], float],
         segment: Segment,
         total: int,
@@ -112,10 +114,10 @@ class Stream:
         self._owner = owner
         self._recv_into = recv_into
         self._seconds = seconds
-        self._view, self._base, self._limit = segment.view, segment.base, segment.limit
         self._total = total
         self._step = blksize + HEADER
         self._window = window
+        self._take(segment)
         self._span = self._step * window
         self._send_one = send
         self._send = send if run >= window else self._runs(run)
@@ -155,13 +157,13 @@ class Stream:
         """
         recv_into = self._recv_into  # as a local: CPython 3.11 looks a slot up twice as fast as a method
         try:
-            size = recv_into(_buffer)
+            size = recv_into(_words)
         except BlockingIOError:
             return False
         except OSError:
             self._gone()
             return False
-        if _word[0] != self._expect or size < 4:
+        if _words[0] != self._expect or size < 4:
             self._unexpected(size, now)
             return self.deadline != NEVER
         if not self._plain:
@@ -181,8 +183,12 @@ class Stream:
         self._sent = sent
         self._expect = _ACKS[sent & 0xFFFF]
         self.deadline = now + self.pace.wait
-        offset = (acked - self._base) * self._step
-        view = self._view[offset : offset + self._span]
+        blocks = self._blocks
+        if blocks is not None:
+            view = blocks[acked - self._base]
+        else:
+            offset = (acked - self._base) * self._step
+            view = self._view[offset : offset + self._span]
         send = self._send
         try:
             send(view)
@@ -198,7 +204,7 @@ class Stream:
 
     def resume(self, segment: Segment) -> None:
         """Go on with the segment that `Owner.wanted` asked for."""
-        self._view, self._base, self._limit = segment.view, segment.base, segment.limit
+        self._take(segment)
         self._progress_at = self._seconds()
         self._flight(self._progress_at, clean=True)
 
@@ -224,6 +230,10 @@ class Stream:
         """Never calls anybody again. May be called twice."""
         self.deadline = NEVER
         self._expect = _NO_ACK
+
+    def _take(self, segment: Segment) -> None:
+        self._view, self._base, self._limit = segment.view, segment.base, segment.limit
+        self._blocks = segment.blocks(self._step) if self._window == 1 else None
 
     def _settle(self, now: float) -> None:
         """A flight in which something was sent twice, or the one behind it, is acknowledged."""

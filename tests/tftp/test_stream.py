@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import heapq
 import random
+from array import array
 
 import pytest
 
-from pxed.tftp.image import HEADER, packets, whole
+from pxed.tftp.image import HEADER, SMALL, packets, whole
 from pxed.tftp.pace import PROBE_FLOOR, RTO_FLOOR, Pace
 from pxed.tftp.stream import NEVER, Stream
 from tests.tftp.appliance import ack, content, error
@@ -48,13 +49,13 @@ class Wire:
         step = self.blksize + HEADER
         self.sent += [bytes(view[i : i + step]) for i in range(0, len(view), step)]
 
-    def _recv_into(self, buffer: bytearray) -> int:
+    def _recv_into(self, buffer: array[int]) -> int:
         if not self.inbox:
             raise BlockingIOError
         packet = self.inbox.pop(0)
         if isinstance(packet, OSError):
             raise packet
-        buffer[: len(packet)] = packet
+        memoryview(buffer).cast("B")[: len(packet)] = packet
         return len(packet)
 
     def blocks(self) -> list[int]:
@@ -296,3 +297,17 @@ def test_one_percent_of_loss_costs_little_time(window: int, most: float) -> None
         wire = Wire(content(1 << 20), blksize=1428, window=window)
         taken.append(transfer(wire, Receiver(wire, edk2=False), random.Random(seed), loss=0.01, twice=0.0, jitter=0.0))
     assert sorted(taken)[1] < most, taken
+
+
+@pytest.mark.parametrize("blksize", [SMALL - HEADER - 1, SMALL - HEADER, 1428])
+def test_blocks_one_by_one_are_the_packets_whether_their_views_are_kept_or_cut_out(blksize: int) -> None:
+    """Small blocks would have views as large as they are; an exact multiple ends with an empty block."""
+    payload = content(5 * blksize)
+    segment = whole(payload, blksize)
+    assert (segment.blocks(blksize + HEADER) is None) == (blksize + HEADER < SMALL)
+    wire = Wire(payload, blksize=blksize)
+    wire.stream.start(oack=False)
+    for block in range(1, 7):
+        wire.hears(ack(block))
+    assert b"".join(packet[HEADER:] for packet in wire.sent) == payload
+    assert [len(packet) for packet in wire.sent] == 5 * [blksize + HEADER] + [HEADER]

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from pxed.oses.strict import Strict, names
+from pxed.oses.strict import Strict, lines, names
 
 with warnings.catch_warnings():
     # passlib 1.7.4 tries Python's `crypt`, which warns before 3.13 and is gone from then on; its own implementation takes over.
@@ -46,11 +46,6 @@ def _password_hash(value: str) -> str:
     if not _HASH.fullmatch(value):
         raise ValueError("a crypt(3) hash that begins with $6$, $5$, $y$ or $2b$ (as from `mkpasswd -m sha-512`)")
     return value
-
-
-def _as_list(value: Any) -> Any:
-    """RackHD writes one key as a string where we take a list; a string may hold a key per line."""
-    return [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
 
 
 def _ssh_key(value: str) -> str:
@@ -87,7 +82,7 @@ def _gecos(value: str) -> str:
 
 Password = Annotated[SecretStr, AfterValidator(_password)]
 PasswordHash = Annotated[str, AfterValidator(_password_hash)]
-SshKeys = Annotated[list[Annotated[str, AfterValidator(_ssh_key)]], BeforeValidator(_as_list)]
+SshKeys = Annotated[list[Annotated[str, AfterValidator(_ssh_key)]], BeforeValidator(lines)]
 
 
 class User(Strict):

@@ -22,12 +22,12 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from pxed.errors import InvalidRequest
 from pxed.oses.disk import PLACEHOLDER, Partition
 from pxed.oses.family import ARM64, Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.netfiles import keyfiles
 from pxed.oses.netplan import netplan
+from pxed.oses.strict import refusal
 from pxed.oses.suse_options import SuseOptions
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
 
@@ -99,25 +99,19 @@ def context(family: str, release: Release, options: SuseOptions, node: NodeView,
 
 def _possible(release: Release, options: SuseOptions) -> None:
     if getattr(options, "modules", None) is not None:
-        raise InvalidRequest(
-            f"options.modules: {release.title} is not split into modules", field="options.modules", expected="nothing, or release 15"
-        )
+        raise refusal("modules", f"{release.title} is not split into modules", "nothing, or release 15")
     if options.dnsSearch and not options.dnsServers:
-        raise InvalidRequest(
-            "options.dnsSearch: NetworkManager takes domains for the whole system only together with name servers",
-            field="options.dnsSearch",
-            expected="dnsServers, too",
-        )
+        raise refusal("dnsSearch", "NetworkManager takes domains for the whole system only together with name servers", "dnsServers, too")
 
 
 def _arguments(tree: str, options: SuseOptions, urls: Urls) -> list[str]:
     """Words for dracut and Agama. InvalidRequest: a proxy with a password, which everybody could read there."""
     proxied = options.proxy_url if options.proxy_url and not tree.startswith(urls.base + "/") else None
     if proxied and urlsplit(proxied).password is not None:
-        raise InvalidRequest(
-            "options.proxy: Agama takes its proxy from the kernel's command line, where a password is no secret",
-            field="options.proxy",
-            expected="a proxy without a password, or a repository of this appliance",
+        raise refusal(
+            "proxy",
+            "Agama takes its proxy from the kernel's command line, where a password is no secret",
+            "a proxy without a password, or a repository of this appliance",
         )
     named = options.installInterface if options.installInterface and ":" not in options.installInterface else None
     return [

@@ -21,12 +21,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from pxed.errors import InvalidRequest
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.features import Services
 from pxed.oses.ifupdown import stanzas
 from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.options import CommonOptions, Url
+from pxed.oses.strict import refusal
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
 
 # The deadlines stand in the journals of running installs: another value is another version of the recipe.
@@ -126,23 +126,13 @@ def context(release: Release, options: AlpineOptions, node: NodeView, urls: Urls
 
 def _check(options: AlpineOptions) -> None:
     if options.installInterface is not None and ":" not in options.installInterface:
-        raise InvalidRequest(
-            "options.installInterface: expected a MAC address, since Alpine's initramfs takes no name together with DHCP",
-            field="options.installInterface",
-            expected="a MAC address",
+        raise refusal(
+            "installInterface", "expected a MAC address, since Alpine's initramfs takes no name together with DHCP", "a MAC address"
         )
     if options.keyboard not in KEYMAPS:
-        raise InvalidRequest(
-            f"options.keyboard: pxed knows no keymap of Alpine's for {options.keyboard}",
-            field="options.keyboard",
-            expected=f"one of {', '.join(KEYMAPS)}",
-        )
+        raise refusal("keyboard", f"pxed knows no keymap of Alpine's for {options.keyboard}", f"one of {', '.join(KEYMAPS)}")
     if options.dnsSearch and not options.dnsServers:
-        raise InvalidRequest(
-            "options.dnsServers: the domains to search are written together with the name servers",
-            field="options.dnsServers",
-            expected="at least one address",
-        )
+        raise refusal("dnsServers", "the domains to search are written together with the name servers", "at least one address")
 
 
 def _packages(options: AlpineOptions) -> list[str]:

@@ -28,6 +28,7 @@ from pxed.oses.netfiles import keyfiles, networkd
 from pxed.oses.netplan import netplan
 from pxed.oses.network import resolved
 from pxed.oses.options import CommonOptions, Url
+from pxed.oses.strict import refusal
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
 
 # The deadlines stand in the journals of running installs: another value is another version of the recipe.
@@ -123,7 +124,7 @@ def flatcar(release: Release, options: FlatcarOptions, node: NodeView, urls: Url
     tree = _tree("flatcar", release, options, node, urls)
     base, _, folder = tree.rpartition("/")
     if not urlsplit(tree).path.strip("/"):
-        raise InvalidRequest("options.repo: expected a URL with a folder", field="options.repo", expected="http://HOST/FOLDER")
+        raise refusal("repo", "expected a URL with a folder", "http://HOST/FOLDER")
     boot = LinuxBoot(
         kernel=f"{tree}/flatcar_production_pxe.vmlinuz",
         initrds=(f"{tree}/flatcar_production_pxe_image.cpio.gz",),

@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from pxed.errors import InvalidRequest
 from pxed.oses import escape
 from pxed.oses.debian_progress import progress
 from pxed.oses.disk import PLACEHOLDER
@@ -29,6 +28,7 @@ from pxed.oses.ifupdown import stanzas
 from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.options import CommonOptions
 from pxed.oses.partman import expert_recipe, needed_megabytes
+from pxed.oses.strict import lines, refusal
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
 
 # The deadlines stand in the journals of running installs: another value is another version of the recipe.
@@ -92,10 +92,6 @@ def task(value: str) -> str:
     return value
 
 
-def listed(value: Any) -> Any:
-    return [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
-
-
 class DebianOptions(Kvm, CommonOptions):
     """What Debian adds to the common options."""
 
@@ -116,13 +112,13 @@ class DebianOptions(Kvm, CommonOptions):
         "ignitionScriptUri": "only Ignition installers have it",
     }
 
-    tasks: Annotated[list[Annotated[str, AfterValidator(task)]], BeforeValidator(listed)] = Field(
+    tasks: Annotated[list[Annotated[str, AfterValidator(task)]], BeforeValidator(lines)] = Field(
         default_factory=lambda: ["standard", "ssh-server"], description="tasksel's tasks; [] for the base system only"
     )
     updates: Literal["none", "security", "all"] = Field(
         default="none", description="Debian's security (and stable) updates; needs a way to Debian's servers"
     )
-    preseedExtra: Annotated[list[Annotated[str, AfterValidator(_answer)]], BeforeValidator(listed)] = Field(
+    preseedExtra: Annotated[list[Annotated[str, AfterValidator(_answer)]], BeforeValidator(lines)] = Field(
         default_factory=list, description="Further answers, 'owner question type value'; the last one for a question wins"
     )
 
@@ -192,10 +188,10 @@ def _installer_arguments(options: DebianOptions, urls: Urls) -> str:
         len(" ".join([*words, *kept])) + 200 > COMMAND_LINE
         or len([word for word in [*words, *kept] if "." not in word.split("=")[0]]) + 3 > COMMAND_WORDS
     ):
-        raise InvalidRequest(
-            f"options.kernelArgs: the kernel's command line would be too long (at most {COMMAND_LINE} bytes and {COMMAND_WORDS} words)",
-            field="options.kernelArgs",
-            expected="fewer or shorter kernel arguments",
+        raise refusal(
+            "kernelArgs",
+            f"the kernel's command line would be too long (at most {COMMAND_LINE} bytes and {COMMAND_WORDS} words)",
+            "fewer or shorter kernel arguments",
         )
     return " ".join(words)
 

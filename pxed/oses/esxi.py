@@ -19,7 +19,6 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from pxed.errors import InvalidRequest
 from pxed.oses import escape
 from pxed.oses.bootcfg import network_boot
 from pxed.oses.disk import Disk
@@ -27,6 +26,7 @@ from pxed.oses.esxi_network import full_name, management, network_commands
 from pxed.oses.esxi_options import EsxiOptions
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.linux import boot_mac, linux_context
+from pxed.oses.strict import refusal
 from pxed.workflow.recipe import HOUR, MINUTE, InstallFailed, Milestone, Recipe, RecipeNode
 
 # The deadlines stand in the journals of running installs: another value is another version of the recipe.
@@ -100,18 +100,16 @@ def _boot_text(release: Release, name: str, resources: Resources) -> str:
     text = medium.get("facts", {}).get("boot_cfg")
     if not text:
         what = "that a URL leads to" if "://" in name else f"behind the repository {name}"
-        raise InvalidRequest(
-            f"options.repo: pxed does not know the medium {what}, and ESXi cannot be started without its BOOT.CFG: add the image with "
+        raise refusal(
+            "repo",
+            f"pxed does not know the medium {what}, and ESXi cannot be started without its BOOT.CFG: add the image with "
             f"`pxed repo add /path/to/{release.title.removeprefix('VMware ').replace(' ', '-')}.iso`",
-            field="options.repo",
-            expected="the name of a repository made of an ESXi image",
+            "the name of a repository made of an ESXi image",
         )
     version = str(medium.get("version", ""))
     if version and not any(version == each or version.startswith(f"{each}.") for each in release.media):
-        raise InvalidRequest(
-            f"options.repo: the repository {name} holds ESXi {version}, not {release.name}",
-            field="options.repo",
-            expected=f"the name of a repository with ESXi {release.name}",
+        raise refusal(
+            "repo", f"the repository {name} holds ESXi {version}, not {release.name}", f"the name of a repository with ESXi {release.name}"
         )
     return str(text)
 
@@ -121,11 +119,7 @@ def _boot_cfg(release: Release, text: str, options: EsxiOptions, tree: str, urls
     try:
         return network_boot(text, prefix=tree, options=words)
     except ValueError as wrong:
-        raise InvalidRequest(
-            f"options.repo: the BOOT.CFG of this {release.title} medium cannot be used: {wrong}",
-            field="options.repo",
-            expected="an ESXi image",
-        ) from None
+        raise refusal("repo", f"the BOOT.CFG of this {release.title} medium cannot be used: {wrong}", "an ESXi image") from None
 
 
 def _disk_lines(options: EsxiOptions) -> list[str] | None:

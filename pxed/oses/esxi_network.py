@@ -10,9 +10,9 @@ import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pxed.errors import InvalidRequest
 from pxed.oses.esxi_options import EsxDevice, EsxiOptions
 from pxed.oses.network import Ipv4, Ipv6
+from pxed.oses.strict import refusal
 
 MANAGEMENT = "Management Network"
 FIRST_SWITCH = "vSwitch0"
@@ -132,10 +132,10 @@ def _ipv4(device: EsxDevice, name: str, number: int, place: int, each_gateway: b
     gateway = device.ipv4.gateway
     static: Command = (*VMKERNEL, "ipv4", "set", "-i", name, "-t", "static", "-I", device.ipv4.ipAddr, "-N", _mask(device.ipv4))
     if place > 0 and gateway and not each_gateway:
-        raise InvalidRequest(
-            f"options.networkDevices.{place}.ipv4.gateway: this ESXi has one gateway, that of the first device",
-            field=f"options.networkDevices.{place}.ipv4.gateway",
-            expected="no gateway, or ESXi 6.5 and newer",
+        raise refusal(
+            f"networkDevices.{place}.ipv4.gateway",
+            "this ESXi has one gateway, that of the first device",
+            "no gateway, or ESXi 6.5 and newer",
         )
     yield (*static, "-g", gateway) if gateway and number > 0 and each_gateway else static
     if gateway and number == 0:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pxed.oses import rackhd
 from pxed.oses.network import Interface, Ipv4, Ipv6
 from pxed.oses.options import CommonOptions
-from pxed.oses.strict import Strict, names
+from pxed.oses.strict import Strict, listed, names
 
 UNIFIED: Mapping[str, str] = {
     "bonds": "bonded interfaces",
@@ -73,11 +73,7 @@ def _service(value: str) -> str:
     return value
 
 
-def _listed(value: Any) -> Any:
-    return [part for part in re.split(r"[\s,]+", value) if part] if isinstance(value, str) else value
-
-
-ServiceNames = Annotated[list[Annotated[str, AfterValidator(_service)]], BeforeValidator(_listed)]
+ServiceNames = Annotated[list[Annotated[str, AfterValidator(_service)]], BeforeValidator(listed)]
 
 
 class Services(Strict):

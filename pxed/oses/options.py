@@ -18,7 +18,7 @@ from pxed.oses.accounts import Password, PasswordHash, SshKeys, User, hashed
 from pxed.oses.disk import Disk, Partition, check_partitions, disk_choice
 from pxed.oses.network import Interface, NetworkDevice, address
 from pxed.oses.sealing import SHOWN, Kept, ReversibleUrl, has_plain, is_sealed, plain, without_login
-from pxed.oses.strict import Strict, names
+from pxed.oses.strict import Strict, listed, names
 
 SECRETS = frozenset({"rootPassword", "rootPasswordHash", "password", "passwordHash", "smbPassword", "productkey", "activationKey"})
 """Option names, at any depth, that are never shown."""
@@ -122,11 +122,6 @@ def _package(value: str) -> str:
     return value
 
 
-def _listed(value: Any) -> Any:
-    """One value where a list is expected; RackHD separates NTP servers by blanks or commas."""
-    return [part for part in re.split(r"[\s,]+", value) if part] if isinstance(value, str) else value
-
-
 def _named(value: Any) -> Any:
     """RackHD's ``interface: auto`` is no interface of that name."""
     return None if value == "auto" else value
@@ -201,11 +196,11 @@ class CommonOptions(Strict):
     locale: Annotated[str, AfterValidator(_locale)] = "en_US.UTF-8"
     keyboard: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[a-z0-9]+)?$")] = "us"
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
-    ntpServers: Annotated[list[Annotated[str, AfterValidator(_server)]], BeforeValidator(_listed)] = Field(
+    ntpServers: Annotated[list[Annotated[str, AfterValidator(_server)]], BeforeValidator(listed)] = Field(
         default_factory=list, validation_alias=names("ntpServers", "ntp")
     )
-    dnsServers: Annotated[list[Annotated[str, AfterValidator(address)]], BeforeValidator(_listed)] = Field(default_factory=list)
-    dnsSearch: Annotated[list[Annotated[str, AfterValidator(_domain)]], BeforeValidator(_listed)] = Field(default_factory=list)
+    dnsServers: Annotated[list[Annotated[str, AfterValidator(address)]], BeforeValidator(listed)] = Field(default_factory=list)
+    dnsSearch: Annotated[list[Annotated[str, AfterValidator(_domain)]], BeforeValidator(listed)] = Field(default_factory=list)
     networkDevices: list[NetworkDevice] = Field(
         default_factory=list, description="The installed system's interfaces; none: as the installer found them"
     )

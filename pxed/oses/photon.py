@@ -19,7 +19,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from pxed.errors import InvalidRequest
 from pxed.oses import escape
 from pxed.oses.disk import Partition, check_partitions
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
@@ -29,6 +28,7 @@ from pxed.oses.netfiles import networkd
 from pxed.oses.netplan import netplan
 from pxed.oses.network import resolved
 from pxed.oses.options import CommonOptions
+from pxed.oses.strict import refusal
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
 
 # The deadlines stand in the journals of running installs: another value is another version of the recipe.
@@ -163,10 +163,10 @@ def _fetched(file: str, url: str) -> str:
 def _disk_path(release: Release, options: PhotonOptions) -> str:
     """The path that the operator names. InvalidRequest if none: this installer cannot be told to look for a disk."""
     if options.disk is None or options.disk.path is None:
-        raise InvalidRequest(
-            f"options.disk: expected a path like /dev/sda, since the installer of {release.title} runs nothing that could choose a disk",
-            field="options.disk",
-            expected="a device path like /dev/sda",
+        raise refusal(
+            "disk",
+            f"expected a path like /dev/sda, since the installer of {release.title} runs nothing that could choose a disk",
+            "a device path like /dev/sda",
         )
     return options.disk.path
 
@@ -175,10 +175,7 @@ def _packages(options: PhotonOptions) -> list[str]:
     """The operator's, and what pxed's own scripts need. InvalidRequest: a second kernel."""
     for place, name in enumerate(options.packages):
         if name in FLAVOURS:
-            field = f"options.packages.{place}"
-            raise InvalidRequest(
-                f"{field}: {name} is a second kernel beside linux, and Photon's installer takes one", field=field, expected="no kernel"
-            )
+            raise refusal(f"packages.{place}", f"{name} is a second kernel beside linux, and Photon's installer takes one", "no kernel")
     sudo = any(user.sudo for user in options.users)
     return [*options.packages, "curl", *(["sudo"] if sudo else [])]
 
@@ -192,25 +189,19 @@ def _partitions(release: Release, options: PhotonOptions, mark: str) -> list[dic
     if not given:
         given = [Partition(mountPoint="/boot", size=512), Partition(mountPoint="/", size="grow")] if lvm else []
     for place, part in enumerate(options.installPartitions):
-        _check(release, part, f"options.installPartitions.{place}")
+        _check(release, part, f"installPartitions.{place}")
     return [_partition(part, f"photon-{mark}" if lvm and _in_a_volume(part) else "", place) for place, part in enumerate(given)]
 
 
-def _check(release: Release, part: Partition, field: str) -> None:
+def _check(release: Release, part: Partition, option: str) -> None:
     """InvalidRequest for what this release's installer cannot make."""
     known = release.data["file_systems"]
     if part.fsType not in known:
-        raise InvalidRequest(
-            f"{field}.fsType: {release.title} cannot be installed on {part.fsType}",
-            field=f"{field}.fsType",
-            expected=f"one of {', '.join(known)}",
-        )
+        raise refusal(f"{option}.fsType", f"{release.title} cannot be installed on {part.fsType}", f"one of {', '.join(known)}")
     if part.label is not None:
-        raise InvalidRequest(
-            f"{field}.label cannot be used here: Photon's installer names no file systems", field=f"{field}.label", expected="no label"
-        )
+        raise refusal(f"{option}.label", "Photon's installer names no file systems", "no label")
     if part.mountPoint == "/boot/efi" and part.fsType != "vfat":
-        raise InvalidRequest(f"{field}.fsType: /boot/efi is vfat", field=f"{field}.fsType", expected="vfat")
+        raise refusal(f"{option}.fsType", "/boot/efi is vfat", "vfat")
 
 
 def _in_a_volume(part: Partition) -> bool:

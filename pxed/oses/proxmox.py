@@ -25,6 +25,7 @@ from pxed.oses.family import Family, NodeView, Release, Resources, Urls, reposit
 from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.network import NetworkDevice
 from pxed.oses.options import CommonOptions
+from pxed.oses.strict import refusal
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
 
 # The deadlines stand in the journals of running installs: another value is another version of the recipe.
@@ -132,21 +133,17 @@ def context(release: Release, options: ProxmoxOptions, node: NodeView, urls: Url
     }
 
 
-def _refused(field: str, why: str, expected: str) -> InvalidRequest:
-    return InvalidRequest(f"options.{field}: {why}", field=f"options.{field}", expected=expected)
-
-
 def _check(options: ProxmoxOptions) -> None:
     """InvalidRequest for what no answer file can hold."""
     if options.hostname is None or options.hostname.isdigit():
-        raise _refused("hostname", "expected a name with a letter, since Proxmox VE never changes its name again", "a host name")
+        raise refusal("hostname", "expected a name with a letter, since Proxmox VE never changes its name again", "a host name")
     if options.scripts.post:
         raise InvalidRequest(f"options.scripts.post cannot be used here: {_NONE}", field="options.scripts.post", expected="no post")
     if options.keyboard not in KEYBOARDS:
-        raise _refused("keyboard", "Proxmox's installer does not know this layout", f"one of {', '.join(KEYBOARDS)}")
+        raise refusal("keyboard", "Proxmox's installer does not know this layout", f"one of {', '.join(KEYBOARDS)}")
     for place, user in enumerate(options.users):
         if user.sudo:
-            raise _refused(f"users.{place}.sudo", "Proxmox VE installs without sudo; scripts.firstboot can install it", "false")
+            raise refusal(f"users.{place}.sudo", "Proxmox VE installs without sudo; scripts.firstboot can install it", "false")
 
 
 def _image_bytes(release: Release, name: str, resources: Resources) -> int:
@@ -155,17 +152,17 @@ def _image_bytes(release: Release, name: str, resources: Resources) -> int:
     size = medium.get("facts", {}).get("image_bytes")
     version = str(medium.get("version", ""))
     if not isinstance(size, int) or medium.get("family") != "proxmox":
-        raise _refused(
+        raise refusal(
             "repo",
             f"pxed knows of no image of {release.title} behind {name}: prepare one (docs/os/proxmox.md), and add it with `pxed repo add`",
             "the name of a repository made of a prepared .iso",
         )
     if version.split(".")[0] not in release.media:
-        raise _refused(
+        raise refusal(
             "repo", f"the repository {name} holds Proxmox VE {version}, not {release.name}", f"one with Proxmox VE {release.name}"
         )
     if not medium["facts"].get("prepared"):
-        raise _refused(
+        raise refusal(
             "repo",
             f"the image behind {name} is not prepared, so its installer would ask questions: see docs/os/proxmox.md",
             "an image made by proxmox-auto-install-assistant prepare-iso",
@@ -198,17 +195,17 @@ def _network(options: ProxmoxOptions) -> dict[str, Any]:
     if not options.networkDevices:
         return {"source": "from-dhcp"}
     if len(options.networkDevices) > 1:
-        raise _refused("networkDevices", "the installer sets up one interface; scripts.firstboot can add others", "one interface")
+        raise refusal("networkDevices", "the installer sets up one interface; scripts.firstboot can add others", "one interface")
     device = options.networkDevices[0]
     address, field = device.ipv4 or device.ipv6, "networkDevices.0"
     if address is None or (device.ipv4 and device.ipv6) or device.dhcp4 or device.dhcp6:
-        raise _refused(field, "expected one static address, IPv4 or IPv6; without networkDevices the lease's is kept", "one static address")
+        raise refusal(field, "expected one static address, IPv4 or IPv6; without networkDevices the lease's is kept", "one static address")
     if address.gateway is None:
-        raise _refused(field, "the installer wants a gateway", "a gateway")
+        raise refusal(field, "the installer wants a gateway", "a gateway")
     if address.vlanIds or address.mtu:
-        raise _refused(field, "the installer sets up neither VLANs nor an MTU; scripts.firstboot can", "no vlanIds, no mtu")
+        raise refusal(field, "the installer sets up neither VLANs nor an MTU; scripts.firstboot can", "no vlanIds, no mtu")
     if not options.dnsServers:
-        raise _refused("dnsServers", "the installer wants a name server beside a static address", "at least one address")
+        raise refusal("dnsServers", "the installer wants a name server beside a static address", "at least one address")
     return {
         "source": "from-answer",
         "cidr": f"{address.ipAddr}/{address.prefixlen}",
@@ -239,10 +236,10 @@ def _disk(disk: Disk, *, every: bool) -> dict[str, Any]:
     """`every`: the installer would take all disks that fit, not the first."""
     given = [name for name in ("path", "serial", "wwn", "model") if getattr(disk, name) is not None]
     if disk.size is not None or disk.index is not None or len(given) != 1:
-        raise _refused("disk", "Proxmox's installer finds a disk by one of path, serial, wwn and model", "one of path, serial, wwn, model")
+        raise refusal("disk", "Proxmox's installer finds a disk by one of path, serial, wwn and model", "one of path, serial, wwn, model")
     if disk.path is not None:
         if disk.path.count("/") > 2:
-            raise _refused("disk.path", "Proxmox's installer knows disks by their kernel names only; see serial", "a path like /dev/sda")
+            raise refusal("disk.path", "Proxmox's installer knows disks by their kernel names only; see serial", "a path like /dev/sda")
         return {"disk_list": [disk.path]}
     if disk.serial is not None:
         return {"filter": {"ID_SERIAL_SHORT": disk.serial}}
@@ -250,7 +247,7 @@ def _disk(disk: Disk, *, every: bool) -> dict[str, Any]:
         plain = disk.wwn.lower().removeprefix("wwn-").removeprefix("0x").removeprefix("naa.").removeprefix("eui.")
         return {"filter": {"ID_WWN": f"*{plain}"}}
     if every:
-        raise _refused("disk.model", "with zfs and btrfs the installer would take every disk of this model", "path, serial or wwn")
+        raise refusal("disk.model", "with zfs and btrfs the installer would take every disk of this model", "path, serial or wwn")
     return {"filter": {"ID_MODEL": f"*{str(disk.model).replace(' ', '_')}*"}}
 
 
@@ -258,7 +255,7 @@ def _resolv(options: ProxmoxOptions) -> str:
     """/etc/resolv.conf, if it is to hold more than the installer writes there (the lease's servers, or the first of ours); else "".
     InvalidRequest for domains without servers."""
     if options.dnsSearch and not options.dnsServers:
-        raise _refused("dnsServers", "the domains to search are written together with the name servers", "at least one address")
+        raise refusal("dnsServers", "the domains to search are written together with the name servers", "at least one address")
     more = options.dnsServers[1:] if options.networkDevices else options.dnsServers
     if not more and not options.dnsSearch:
         return ""

@@ -19,7 +19,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from pxed.errors import InvalidRequest
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.features import Bond, Bonds, Kvm, Security, Services
 from pxed.oses.kickstart import Network, Syntax, command, partitions
@@ -27,7 +26,7 @@ from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_contex
 from pxed.oses.options import CommonOptions
 from pxed.oses.redhat_progress import progress
 from pxed.oses.sealing import Kept, Reversible, ReversibleUrl, plain
-from pxed.oses.strict import Strict
+from pxed.oses.strict import Strict, listed, refusal
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
 
 # The deadlines stand in the journals of running installs: another value is another version of the recipe.
@@ -70,10 +69,6 @@ def _group(value: str) -> str:
     return value.removeprefix("@")
 
 
-def _listed(value: Any) -> Any:
-    return [part for part in re.split(r"[\s,]+", value) if part] if isinstance(value, str) else value
-
-
 def _repository_url(value: str) -> str:
     if not re.fullmatch(r"(?:https?|ftp)://[A-Za-z0-9\[][A-Za-z0-9._~/%+:@=\[\]$-]*", value):
         raise ValueError("the URL of a repository, like https://mirror.example.com/extras/")
@@ -104,7 +99,7 @@ class RedHatOptions(Services, Security, Bonds, Kvm, CommonOptions):
         "installType": "only Photon has it; see groups and packages",
     }
 
-    groups: Annotated[list[Annotated[str, AfterValidator(_group)]], BeforeValidator(_listed)] = Field(
+    groups: Annotated[list[Annotated[str, AfterValidator(_group)]], BeforeValidator(listed)] = Field(
         default_factory=lambda: ["core"],
         description="Package groups by id; an environment with ^ in front, like ^server-product-environment",
     )
@@ -174,15 +169,9 @@ def context(family: str, release: Release, options: RedHatOptions, node: NodeVie
 def _possible(syntax: Syntax, family: str, release: Release, options: RedHatOptions) -> None:
     kinds = {part.fsType for part in options.installPartitions}
     if "btrfs" in kinds and syntax.el >= 8 and family not in ("fedora", "oracle"):
-        raise InvalidRequest(
-            f"options.installPartitions: {release.title} has no btrfs",
-            field="options.installPartitions",
-            expected="another fsType, like xfs",
-        )
+        raise refusal("installPartitions", f"{release.title} has no btrfs", "another fsType, like xfs")
     if not syntax.modern and any(bond.vlans for bond in options.bonds):
-        raise InvalidRequest(
-            f"options.bonds: {release.title} cannot put VLANs above a bond", field="options.bonds", expected="bonds without vlans"
-        )
+        raise refusal("bonds", f"{release.title} cannot put VLANs above a bond", "bonds without vlans")
 
 
 def _arguments(syntax: Syntax, tree: str, options: RedHatOptions, urls: Urls) -> list[str]:

@@ -9,6 +9,7 @@ This file's rules
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
@@ -39,6 +40,21 @@ class Strict(BaseModel):
 def names(*aliases: str) -> AliasChoices:
     """The canonical name first, then the other spellings that are accepted for it."""
     return AliasChoices(*aliases)
+
+
+def refusal(option: str, problem: str, expected: str) -> InvalidRequest:
+    """What is raised for `option` (its path below ``options``), which this family, release or medium can't do."""
+    return InvalidRequest(f"options.{option}: {problem}", field=f"options.{option}", expected=expected)
+
+
+def listed(value: Any) -> Any:
+    """One text where a list is expected, separated by blanks or commas (as RackHD has NTP servers) > its parts."""
+    return [part for part in re.split(r"[\s,]+", value) if part] if isinstance(value, str) else value
+
+
+def lines(value: Any) -> Any:
+    """One text where a list is expected, an entry per line > its lines, without empty ones."""
+    return [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
 
 
 def parse(model: type[M], given: Mapping[str, Any], *, field: str, refused: Mapping[str, str] | None = None) -> M:

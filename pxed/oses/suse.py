@@ -17,12 +17,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from pxed.errors import InvalidRequest
 from pxed.oses.agama import agama
 from pxed.oses.autoyast import interfaces, marks, ntp, partitioning, routes, written
 from pxed.oses.disk import PLACEHOLDER
 from pxed.oses.family import ARM64, Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
+from pxed.oses.strict import refusal
 from pxed.oses.suse_options import SlesOptions, SuseOptions
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
 
@@ -112,10 +112,10 @@ def _arguments(tree: str, options: SuseOptions, urls: Urls) -> list[str]:
     """linuxrc's words. InvalidRequest: a proxy with a password, which everybody could read there."""
     proxied = options.proxy_url if options.proxy_url and not tree.startswith(urls.base + "/") else None
     if proxied and urlsplit(proxied).password is not None:
-        raise InvalidRequest(
-            "options.proxy: SUSE's installer takes its proxy from the kernel's command line, where a password is no secret",
-            field="options.proxy",
-            expected="a proxy without a password, or a repository of this appliance",
+        raise refusal(
+            "proxy",
+            "SUSE's installer takes its proxy from the kernel's command line, where a password is no secret",
+            "a proxy without a password, or a repository of this appliance",
         )
     named = options.installInterface if options.installInterface and ":" not in options.installInterface else None
     log = options.remoteLogging and ":" not in urls.host and urls.syslog_port == 514  # loghost knows no other port
@@ -151,11 +151,7 @@ def _general(options: SuseOptions) -> dict[str, Any]:
 def _system(release: Release, options: SuseOptions) -> dict[str, Any]:
     """Language, keyboard, clock, boot loader, proxy, firewall. InvalidRequest: a keyboard that YaST does not know."""
     if options.keyboard not in KEYBOARDS:
-        raise InvalidRequest(
-            f"options.keyboard: pxed does not know YaST's name of {options.keyboard!r}",
-            field="options.keyboard",
-            expected=f"one of {', '.join(sorted(KEYBOARDS))}",
-        )
+        raise refusal("keyboard", f"pxed does not know YaST's name of {options.keyboard!r}", f"one of {', '.join(sorted(KEYBOARDS))}")
     chrony = release.data["chrony"]
     kept = " ".join([*console_arguments(options), *options.targetKernelArgs.split()])
     proxy = {"enabled": True, "http_proxy": options.proxy_url, "https_proxy": options.proxy_url, "no_proxy": "localhost,127.0.0.1"}
@@ -209,9 +205,7 @@ def _software(release: Release, options: SuseOptions) -> dict[str, Any]:
 def _add_ons(release: Release, options: SuseOptions, tree: str) -> dict[str, Any]:
     chosen = getattr(options, "modules", None)
     if chosen is not None and not release.data["modules"]:
-        raise InvalidRequest(
-            f"options.modules: {release.title} is not split into modules", field="options.modules", expected="nothing, or release 15"
-        )
+        raise refusal("modules", f"{release.title} is not split into modules", "nothing, or release 15")
     listed = [
         {"media_url": tree, "product": f"sle-module-{module.lower()}", "product_dir": f"/Module-{module}"}
         for module in chosen or release.data["modules"]

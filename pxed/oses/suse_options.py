@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from pxed.oses.features import Kvm, Services
 from pxed.oses.options import CommonOptions
+from pxed.oses.strict import listed
 
 
 def _matching(pattern: str, expected: str) -> AfterValidator:
@@ -19,10 +20,6 @@ def _matching(pattern: str, expected: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
-
-
-def _listed(value: Any) -> Any:
-    return [part for part in re.split(r"[\s,]+", value) if part] if isinstance(value, str) else value
 
 
 Pattern = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,80}", "a pattern's name, like base or lamp_server")]
@@ -40,7 +37,7 @@ class SuseOptions(Services, Kvm, CommonOptions):
     }
 
     after: Literal["reboot", "poweroff"] = Field(default="reboot", description="What the node does when stage 1 ends")
-    patterns: Annotated[list[Pattern], BeforeValidator(_listed)] = Field(
+    patterns: Annotated[list[Pattern], BeforeValidator(listed)] = Field(
         default_factory=list, description="Software patterns; without any: a small system"
     )
     firewall: bool | None = Field(default=None, description="true also lets ssh in; default: the installer's own")
@@ -49,6 +46,6 @@ class SuseOptions(Services, Kvm, CommonOptions):
 class SlesOptions(SuseOptions):
     """SLES 15 comes in modules."""
 
-    modules: Annotated[list[Module], BeforeValidator(_listed)] | None = Field(
+    modules: Annotated[list[Module], BeforeValidator(listed)] | None = Field(
         default=None, description="Modules of the Full medium (SLES 15); default: Basesystem, Server-Applications"
     )

@@ -19,7 +19,6 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from pxed.errors import InvalidRequest
 from pxed.oses.curtin import storage
 from pxed.oses.debian import kvm_packages
 from pxed.oses.disk import PLACEHOLDER
@@ -27,6 +26,7 @@ from pxed.oses.family import Family, NodeView, Release, Resources, Urls, reposit
 from pxed.oses.features import Bonds, Kvm
 from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.options import CommonOptions, Url
+from pxed.oses.strict import refusal
 from pxed.oses.ubuntu_preseed import BIONIC
 from pxed.oses.ubuntu_progress import webhook
 from pxed.oses.ubuntu_target import target
@@ -89,11 +89,7 @@ class UbuntuOptions(Bonds, Kvm, CommonOptions):
 def context(release: Release, options: UbuntuOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
     """The names that templates/ubuntu/ uses. InvalidRequest: a minimal 20.04, an image that casper can't fetch."""
     if options.edition == "minimal" and not release.data["sources"]:
-        raise InvalidRequest(
-            f"options.edition: {release.title} has no minimal edition",
-            field="options.edition",
-            expected="standard, or release 22.04 or later",
-        )
+        raise refusal("edition", f"{release.title} has no minimal edition", "standard, or release 22.04 or later")
     tree = urls.tree(options.repo, repository("ubuntu", release, node.arch))
     return {
         **linux_context(release, options, node, urls),
@@ -116,16 +112,14 @@ def context(release: Release, options: UbuntuOptions, node: NodeView, urls: Urls
 def _image(options: UbuntuOptions, tree: str) -> str:
     """The URL of the whole .iso. InvalidRequest if there is none that casper can fetch."""
     if options.isoUrl is None and options.repo is not None and "://" in options.repo:
-        raise InvalidRequest(
-            "options.isoUrl: expected the URL of the whole .iso, since repo is a URL and not a repository of this appliance",
-            field="options.isoUrl",
-            expected="a URL like http://mirror.example.com/ubuntu-24.04-live-server-amd64.iso",
+        raise refusal(
+            "isoUrl",
+            "expected the URL of the whole .iso, since repo is a URL and not a repository of this appliance",
+            "a URL like http://mirror.example.com/ubuntu-24.04-live-server-amd64.iso",
         )
     image = options.isoUrl or f"{tree}.iso"
     if not image.startswith("http://"):
-        raise InvalidRequest(
-            "options.isoUrl: expected http://, since Ubuntu's initrd knows no https", field="options.isoUrl", expected="http://..."
-        )
+        raise refusal("isoUrl", "expected http://, since Ubuntu's initrd knows no https", "http://...")
     return image
 
 

@@ -16,11 +16,11 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from pxed.errors import InvalidRequest
-from pxed.oses.debian import FILES, MILESTONES, DebianOptions, install, install_and_stop, listed, preseeded, task
+from pxed.oses.debian import FILES, MILESTONES, DebianOptions, install, install_and_stop, preseeded, task
 from pxed.oses.debian_progress import progress
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.features import Bonds
+from pxed.oses.strict import lines, refusal
 from pxed.oses.ubuntu_target import target
 from pxed.workflow.recipe import Recipe
 
@@ -46,7 +46,7 @@ class BionicOptions(Bonds, DebianOptions):
         "mirror": "18.04 takes everything from one tree; see repo",
     }
 
-    tasks: Annotated[list[Annotated[str, AfterValidator(task)]], BeforeValidator(listed)] = Field(
+    tasks: Annotated[list[Annotated[str, AfterValidator(task)]], BeforeValidator(lines)] = Field(
         default_factory=lambda: ["server", "openssh-server"], description="tasksel's tasks; [] for the base system only"
     )
 
@@ -58,10 +58,10 @@ def context(release: Release, options: BionicOptions, node: NodeView, urls: Urls
     medium = {} if "://" in name else resources.media(name)
     on_medium = medium.get("release") in release.media
     if on_medium and medium.get("facts", {}).get("installer") != "d-i":
-        raise InvalidRequest(
-            f"options.repo: the repository {name} is the live server's medium, whose installer takes no answers in {release.name}",
-            field="options.repo",
-            expected='the medium ubuntu-18.04.*-server-*.iso (without "live"), or a mirror',
+        raise refusal(
+            "repo",
+            f"the repository {name} is the live server's medium, whose installer takes no answers in {release.name}",
+            'the medium ubuntu-18.04.*-server-*.iso (without "live"), or a mirror',
         )
     images = MEDIUM_IMAGES if on_medium else MIRROR_IMAGES % release.data["codename"]
     return {

@@ -27,6 +27,7 @@ from pxed.oses import escape
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.network import NetworkDevice
 from pxed.oses.sealing import MASK, plain
+from pxed.oses.strict import refusal
 from pxed.oses.windows_names import KEYBOARDS, locale_name, time_zone
 from pxed.oses.windows_options import WindowsOptions
 from pxed.workflow.recipe import HOUR, MINUTE, InstallFailed, Milestone, Recipe, RecipeNode
@@ -127,17 +128,17 @@ def context(release: Release, options: WindowsOptions, node: NodeView, urls: Url
 def _right_medium(release: Release, name: str, medium: Mapping[str, Any]) -> None:
     """InvalidRequest if what is known of the medium does not fit."""
     if medium and (medium.get("family") != "windows" or medium.get("release") not in release.media):
-        raise InvalidRequest(
-            f"options.repo: the repository {name} holds {medium.get('title', 'something else')}, not {release.title}",
-            field="options.repo",
-            expected=f"the name of a repository with {release.title}",
+        raise refusal(
+            "repo",
+            f"the repository {name} holds {medium.get('title', 'something else')}, not {release.title}",
+            f"the name of a repository with {release.title}",
         )
     if str(medium.get("facts", {}).get("image", "")).endswith(".swm"):
-        raise InvalidRequest(
-            f"options.repo: the image of the repository {name} is split (install.swm); join it first: "
+        raise refusal(
+            "repo",
+            f"the image of the repository {name} is split (install.swm); join it first: "
             "wimjoin install.wim install*.swm, in a directory that is added instead",
-            field="options.repo",
-            expected="a medium with install.wim or install.esd",
+            "a medium with install.wim or install.esd",
         )
 
 
@@ -156,16 +157,14 @@ def _accounts_fit(release: Release, options: WindowsOptions) -> None:
     """InvalidRequest where Windows would stop with a question, or refuse a password."""
     administrator = plain(options.rootPassword or options.password)
     if release.data["server"] and not administrator:
-        raise InvalidRequest(
-            f"options.rootPassword: {release.title} asks for the Administrator's password unless one is given",
-            field="options.rootPassword",
-            expected="the Administrator's password",
+        raise refusal(
+            "rootPassword", f"{release.title} asks for the Administrator's password unless one is given", "the Administrator's password"
         )
     if not release.data["server"] and not options.accounts:
-        raise InvalidRequest(
-            f"options.users: {release.title} asks for an account unless one is given (its Administrator is switched off)",
-            field="options.users",
-            expected="at least one user, or username and password",
+        raise refusal(
+            "users",
+            f"{release.title} asks for an account unless one is given (its Administrator is switched off)",
+            "at least one user, or username and password",
         )
     for name, password in [("Administrator", administrator), *((each[0], each[1]) for each in options.accounts)]:
         if release.data["server"] and password not in ("", MASK) and not _strong(password, name):
@@ -199,10 +198,10 @@ def _chosen(release: Release, options: WindowsOptions, medium: Mapping[str, Any]
     found = found or [each for each in images if wanted.lower() == str(each["edition"]).lower()]
     if len(found) != 1 and not (options.edition is None and len(images) == 1):
         listed = "; ".join(f"{each['index']}: {each['name']} ({each['edition']})" for each in images)
-        raise InvalidRequest(
-            f"options.edition: {'several images' if found else 'no image'} of the medium can be meant by {wanted}. It holds {listed}",
-            field="options.edition",
-            expected="the number or the name of one image",
+        raise refusal(
+            "edition",
+            f"{'several images' if found else 'no image'} of the medium can be meant by {wanted}. It holds {listed}",
+            "the number or the name of one image",
         )
     return f"/Index:{int((found or images)[0]['index'])}"
 

@@ -19,9 +19,11 @@ from twisted.internet.threads import deferToThread
 from twisted.python import usage
 
 from pxed.config import load
+from pxed.node.model import Event
 from pxed.repo.bootprograms import BootProgram, BootPrograms
 from pxed.tap import Appliance, Options
 from tests.conftest import reactor
+from tests.web.real import until
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -214,6 +216,27 @@ async def test_what_boot_loaders_ask_for_of_their_own_accord_is_answered_by_tftp
             by_tftp = await ask(tftp, ports["tftp"], name)
             assert says in by_http, name
             assert by_tftp == by_http[:512], name
+    finally:
+        await appliance.stopService()
+
+
+@pytest.mark.limit(60)
+async def test_an_installers_line_by_tcp_reaches_its_nodes_timeline_and_health_counts_it(tmp_path: Path) -> None:
+    ports = {name: int(free_port()) for name in ("http", "dhcp", "pxe", "tftp", "syslog")}
+    appliance = Appliance(load(None, {"state_dir": tmp_path / "state", "interfaces": ["lo"], "ports": ports}), reactor)
+    appliance.startService()
+    told: list[Event] = []
+    try:
+        await appliance._boot_threads.do(http, ports["http"], "/health")  # it is up
+        node = appliance.inventory.seen("52:54:00:12:34:56")
+        appliance.inventory.note_address(node.mac, "127.0.0.1")
+        appliance.timeline.subscribe(told.append)
+        with socket.create_connection(("127.0.0.1", ports["syslog"]), timeout=20) as sending:
+            sending.sendall(b"<13>Nov 22 10:15:01 localhost anaconda[5]: packaging: Installing bash\n")
+            await until(lambda: bool(told))
+        assert [(event.kind, event.node, event.text) for event in told] == [("syslog", node.id, "anaconda: packaging: Installing bash")]
+        counts = appliance.health()["services"]["syslog"]
+        assert (counts["received"], counts["strangers"], counts["refused"]) == (1, 0, 0)
     finally:
         await appliance.stopService()
 

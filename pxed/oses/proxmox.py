@@ -278,5 +278,6 @@ PROXMOX = Family(
     files={ANSWER: "proxmox/answer.toml.j2", "firstboot.sh": "proxmox/firstboot.sh.j2"},
     made={"image.cpio": lambda given: cpio.head(IMAGE, given["image_bytes"])},
     context=context,
+    loads=frozenset({"image.cpio"}),
     posted=frozenset({ANSWER}),
 )

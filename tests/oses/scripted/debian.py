@@ -22,15 +22,20 @@ def answers(text: str) -> dict[str, str]:
     return found
 
 
+def mirror(images: str, suite: str) -> Mapping[str, bytes]:
+    """A mirror with the installer of `suite` in the folder `images`."""
+    folder = images.format(suite=suite)
+    return {f"{folder}/linux": b"kernel", f"{folder}/initrd.gz": b"initrd", f"dists/{suite}/Release": b"Suite: x\n"}
+
+
 class Debian(Node):
+    images = "dists/{suite}/main/installer-amd64/current/images/netboot/debian-installer/amd64"
     shell = "busybox sh"
     clients = ("wget",)
 
     @staticmethod
     def medium(_family: str, release: str) -> Mapping[str, bytes]:
-        suite = {"11": "bullseye", "12": "bookworm", "13": "trixie"}[release]
-        folder = f"dists/{suite}/main/installer-amd64/current/images/netboot/debian-installer/amd64"
-        return {f"{folder}/linux": b"kernel", f"{folder}/initrd.gz": b"initrd", f"dists/{suite}/Release": b"Suite: x\n"}
+        return mirror(Debian.images, {"11": "bullseye", "12": "bookworm", "13": "trixie"}[release])
 
     def install(self, booted: Booted) -> None:
         assert {"auto=true", "priority=critical"} <= set(booted.arguments.split())
@@ -49,3 +54,17 @@ class Debian(Node):
         self.run(preseed["preseed/late_command"])
         assert preseed["finish-install/reboot_in_progress"] == ""
         self.power = preseed["debian-installer/exit/poweroff"] == "false"
+
+
+class Bionic(Debian):
+    """Ubuntu 18.04's, from a mirror."""
+
+    images = "dists/{suite}-updates/main/installer-amd64/current/images/netboot/ubuntu-installer/amd64"
+
+    @staticmethod
+    def medium(_family: str, _release: str) -> Mapping[str, bytes]:
+        return mirror(Bionic.images, "bionic")
+
+    def prepare(self) -> None:
+        super().prepare()
+        (self.box.root / "target/etc/netplan").mkdir()

@@ -119,6 +119,8 @@ class Ipxe:
             case ["imgfree"]:
                 self._images.clear()
                 self._selected = None
+            case ["imgfree", name]:
+                self._images.pop(name, None)
             case ["kernel" | "initrd" | "imgfetch" as verb, *rest]:
                 return self._load(verb, rest)
             case ["imgexec", name, *arguments]:

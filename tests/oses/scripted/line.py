@@ -47,6 +47,7 @@ class Asked(NamedTuple):
     url: str
     out: Path
     seconds: float
+    body: bytes = b""
 
 
 class Failed(Exception):

@@ -63,6 +63,8 @@ class Node:
     target: ClassVar[str] = "target"
     """The installed system's / below the sandbox's root."""
     arch: int = 7
+    hooks: ClassVar[bool] = True
+    """Whether the installer runs hooks of ours from its start: they try again until they are heard, and say what fails."""
     imaged: ClassVar[bool] = False
     """Whether its medium has to be an image."""
 
@@ -218,14 +220,14 @@ class Node:
 
     def _answer(self, asked: Asked) -> bytes:
         path = self._path(asked.url)
-        phase = re.fullmatch(r"/i/[^/]+/notify/([^?]+).*", path)
+        phase = self.phase(path)
         if phase is None:
             return self._exchange(asked)
-        if phase[1] not in self.sent:
-            self.sent.append(phase[1])
-        before = self._times.get(phase[1], 0)
-        self._times[phase[1]] = before + 1
-        fate = self.weather(phase[1], before)
+        if phase not in self.sent:
+            self.sent.append(phase)
+        before = self._times.get(phase, 0)
+        self._times[phase] = before + 1
+        fate = self.weather(phase, before)
         if fate is Fate.LOST:
             self.pxed.advance(asked.seconds)
             raise Failed("timeout")
@@ -239,6 +241,11 @@ class Node:
             raise Failed("timeout")
         return body
 
+    def phase(self, path: str) -> str | None:
+        """What a request tells pxed."""
+        found = re.fullmatch(r"/i/[^/]+/notify/([^?]+).*", path)
+        return found[1] if found is not None else None
+
     def _catch_up(self) -> None:
         late, self._late = self._late, []
         for each in late:
@@ -247,7 +254,7 @@ class Node:
     def _exchange(self, asked: Asked) -> bytes:
         path = self._path(asked.url)
         try:
-            response = self.pxed.http(asked.method, path)
+            response = self.pxed.http(asked.method, path, asked.body)
         except Refused:
             raise Failed("refused") from None
         self.fetched.append(unquote_plus(urlsplit(path).path))

@@ -11,7 +11,7 @@ from pxed.workflow.recipe import HOUR
 from tests.oses.scripted.conftest import Make
 from tests.oses.scripted.esxi import Esxi
 from tests.oses.scripted.node import Fate, Node, PowerCut, Weather, fair
-from tests.oses.scripted.table import BEHAVIOURS, Behaviour
+from tests.oses.scripted.table import BEHAVIOURS, Behaviour, node_of
 
 pytestmark = pytest.mark.slow
 
@@ -19,16 +19,19 @@ DOWN = 25.0
 """Seconds that a restart of the appliance may take: well within what every hook tries."""
 
 
+HOOKED = [each for each in BEHAVIOURS if node_of(each.family, each.release).hooks]
+"""Those whose installer runs hooks of ours: only these try again, and can say what fails."""
 FIRST_BOOTS = [each for each in BEHAVIOURS if each.family in ("debian", "centos", "esxi")]
 """One for each script that the installed system tells us by; these try for long, which costs time."""
 
 
-def named(what: Behaviour | str) -> str:
-    return what if isinstance(what, str) else "-".join(map(str, what))
+def named(what: Behaviour | str | float) -> str:
+    return "-".join(map(str, what)) if isinstance(what, Behaviour) else str(what)
 
 
 every = pytest.mark.parametrize("what", BEHAVIOURS, ids=named)
-at_each = pytest.mark.parametrize(("what", "phase"), [(what, phase) for what in BEHAVIOURS for phase in what.phases], ids=named)
+hooked = pytest.mark.parametrize("what", HOOKED, ids=named)
+PHASES = [(what, phase) for what in BEHAVIOURS for phase in what.phases]
 
 
 def killing(node: Node, phase: str, *, down: float) -> Weather:
@@ -54,8 +57,11 @@ def finished(node: Node, what: Behaviour, *, installs: int = 1) -> None:
     assert [step["position"] for step in steps] == list(range(len(steps)))
 
 
-@at_each
-@pytest.mark.parametrize("down", [0.0, DOWN], ids=["killed", "away"])
+@pytest.mark.parametrize(
+    ("what", "phase", "down"),
+    [(*each, down) for each in PHASES for down in (0.0, DOWN) if down == 0.0 or each[0] in HOOKED or each[1] == "booted"],
+    ids=named,
+)
 def test_pxed_restarts_before_an_await_is_answered(make: Make, what: Behaviour, phase: str, down: float) -> None:
     node = make(what)
     node.weather = killing(node, phase, down=down)
@@ -65,7 +71,7 @@ def test_pxed_restarts_before_an_await_is_answered(make: Make, what: Behaviour, 
     finished(node, what)
 
 
-@every
+@hooked
 @pytest.mark.parametrize("killed", [False, True])
 def test_an_acknowledgement_that_is_lost_makes_the_hook_say_it_again(make: Make, what: Behaviour, killed: bool) -> None:
     node = make(what)
@@ -82,7 +88,7 @@ def test_an_acknowledgement_that_is_lost_makes_the_hook_say_it_again(make: Make,
     assert len([each for each in events if each["kind"] == "notification" and "again" in each["text"]]) == len(what.phases)
 
 
-@pytest.mark.parametrize(("what", "phase"), [(what, phase) for what in BEHAVIOURS for phase in what.phases[:-1]], ids=named)
+@pytest.mark.parametrize(("what", "phase"), [(what, phase) for what in HOOKED for phase in what.phases[:-1]], ids=named)
 @pytest.mark.parametrize("fate", [Fate.LATE, Fate.LOST], ids=["behind the next", "lost for good"])
 def test_a_word_that_does_not_come_in_its_turn_costs_nothing(make: Make, what: Behaviour, phase: str, fate: Fate) -> None:
     """Whether something in between holds it back until the next one has overtaken it, or no try of the hook gets through."""
@@ -92,7 +98,7 @@ def test_a_word_that_does_not_come_in_its_turn_costs_nothing(make: Make, what: B
     finished(node, what)
 
 
-@every
+@hooked
 def test_a_machine_that_was_installed_without_a_word_is_not_installed_again(make: Make, what: Behaviour) -> None:
     """No hook of the installer gets through, only its answers and hooks are fetched: that is enough to know that it was at work."""
     node = make(what)
@@ -182,7 +188,7 @@ def test_a_system_that_cannot_say_that_it_runs_is_unproven_until_it_does(make: M
         assert node.shown["proof"].endswith("after its deadline")
 
 
-@every
+@hooked
 def test_a_machine_without_the_disk_that_was_asked_for_says_so_and_is_left_alone(make: Make, what: Behaviour) -> None:
     node = make(what, installDisk={"serial": "another"})
     node.live()

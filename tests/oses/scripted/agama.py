@@ -47,7 +47,7 @@ class Agama(Node):
         self.get(f"{booted.word('inst.install_url')}/repodata/repomd.xml")
         for script in profile["scripts"]["postPartitioning"]:
             self.run(script["content"])
-        self.pxed.advance(600)
+        self.work(600)
         for script in profile["scripts"]["post"]:
             assert script["chroot"] is False
             self.run(script["content"])

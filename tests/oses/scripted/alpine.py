@@ -47,6 +47,7 @@ class Alpine(Node):
         self.run((self.box.root / STARTER).read_text())
         started = self.box.calls("setsid")[-1].arguments
         assert started[0] == "sh"
+        self.work(60)
         parts = '"$parts"1 "$parts"2 "$parts"3'  # /dev is the host's: the shell finds no disk of the machine there
         self.run(Path(started[1]).read_text().replace('"$parts"[0-9]*', parts))
         self.power = len(self.box.calls("reboot")) > restarts

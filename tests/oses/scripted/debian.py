@@ -50,7 +50,7 @@ class Debian(Node):
             raise Stopped("partman asks for a disk")
         chosen = answers(selections.read_text())
         assert chosen["partman-auto/disk"] == chosen["grub-installer/bootdev"] == "/dev/sda"
-        self.pxed.advance(600)
+        self.work(600)
         self.run(preseed["preseed/late_command"])
         assert preseed["finish-install/reboot_in_progress"] == ""
         self.power = preseed["debian-installer/exit/poweroff"] == "false"

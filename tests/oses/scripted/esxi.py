@@ -54,7 +54,7 @@ class Esxi(Node):
         assert commands["%include"] == ["/tmp/pxed-disk.cfg"]
         chosen, _ = script((self.box.root / "tmp/pxed-disk.cfg").read_text())
         assert chosen["install"][0] == f"--disk={SSD}"
-        self.pxed.advance(300)
+        self.work(300)
         self.run(self._sections["%post"])
         assert "reboot" in commands
         self._stage = "%firstboot"

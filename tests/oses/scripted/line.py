@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,14 +85,17 @@ class Line:
         command["env"] |= {"LINE": str(self._folder), "PATH": command["env"]["PATH"] + path}
         alive, ours = os.pipe()
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            process = subprocess.Popen(**command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, pass_fds=[ours], text=True)
+            process = subprocess.Popen(
+                **command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, pass_fds=[ours], text=True, start_new_session=True
+            )
             os.close(ours)
             try:
                 self._serve(alive)
                 process.wait(PATIENCE)
             finally:
                 os.close(alive)
-                process.kill()
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # whatever it has started, too
                 process.wait()
             out.seek(0)
             err.seek(0)

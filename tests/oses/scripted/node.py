@@ -47,7 +47,7 @@ class PowerCut(Exception):
 
 
 Weather = Callable[[str, int], Fate]
-"""(phase, how often it was sent before) > what becomes of it. May kill pxed first, or raise PowerCut."""
+"""(phase, how often it was sent before) > what becomes of it. May kill pxed first."""
 
 
 def fair(_phase: str, _before: int) -> Fate:
@@ -80,6 +80,8 @@ class Node:
         """What the firmware was told at each of its boots: ``installer`` or ``silence``."""
         self.installs = 0
         self.power = True
+        self.cut = False
+        """Whether the power fails while the installer works, once."""
         self.stopped = ""
         """Why the installer stands still."""
         self._times: dict[str, int] = {}
@@ -108,6 +110,13 @@ class Node:
     def install(self, booted: Booted) -> None:
         """The installer, from its command line to its restart."""
         raise NotImplementedError
+
+    def work(self, seconds: float) -> None:
+        """The installer divides the disk and writes to it. PowerCut if there is to be one."""
+        self.pxed.advance(seconds)
+        if self.cut:
+            self.cut = False
+            raise PowerCut
 
     def first_boot(self) -> None:
         """The installed system, when it runs; called at each boot from the disk."""

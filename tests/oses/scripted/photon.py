@@ -46,7 +46,7 @@ class Photon(Node):
         checked("5" if "preinstall" in config else "4", config)
         assert config["disk"] == "/dev/sda"
         self.get(f"{booted.word('repos', 'repo')}/repodata/repomd.xml")
-        self.pxed.advance(600)
+        self.work(600)
         self.run("\n".join(config["postinstall"]).replace(" /root/", f" {self.box.root}/root/"))
 
     def _preinstall(self, config: dict[str, Any]) -> None:

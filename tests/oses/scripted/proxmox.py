@@ -45,7 +45,7 @@ class Proxmox(Node):
             raise Stopped(f"no answer file: {failed}") from failed
         taken(answer)
         assert answer["disk-setup"]["filter"] == {"ID_SERIAL_SHORT": "WD-123"}
-        self.pxed.advance(600)
+        self.work(600)
         self._first_boot = self.text(answer["first-boot"]["url"])
         try:
             self._post(answer["post-installation-webhook"]["url"], {"fqdn": answer["global"]["fqdn"]})

@@ -64,7 +64,7 @@ class RedHat(Node):
         assert switch(chosen["ignoredisk"], "--only-use") == "sda"
         assert "zerombr" in commands
         self.get(f"{switch(commands['url'], '--url')}/repodata/repomd.xml")
-        self.pxed.advance(600)
+        self.work(600)
         switches, after = sections["%post"]
         assert "--nochroot" in switches
         self.run(after)

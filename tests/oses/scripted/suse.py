@@ -40,7 +40,7 @@ class Suse(Node):
         assert profile["partitioning"][0]["device"] == "/dev/sda"
         for product in profile.get("add-on", {}).get("add_on_products", []):
             self.get(f"{product['media_url']}{product['product_dir']}/repodata/repomd.xml")
-        self.pxed.advance(600)
+        self.work(600)
         for script in profile["scripts"]["chroot-scripts"]:
             assert script["chrooted"]
             self.run(script["source"], root=self.root)

@@ -53,7 +53,7 @@ class Ubuntu(Node):
         assert answers["storage"]["layout"]["match"]["path"] == "/dev/sda"
         assert PLACEHOLDER not in own.read_text()
         self._report(answers, "subiquity/Install/install/curtin_install", "start")
-        self.pxed.advance(600)
+        self.work(600)
         self._report(answers, "subiquity/Install/install/curtin_install", "finish")
         for command in answers["late-commands"]:
             self.run(command)

@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 from pxed.errors import InvalidRequest, NotFound
 from pxed.node.identity import hex_hyphen
+from pxed.oses import listing, rackhd
 from pxed.oses import options as common
-from pxed.oses import rackhd
 from pxed.oses.alpine import ALPINE
 from pxed.oses.bounded import BoundedRenderer
 from pxed.oses.coreos import FAMILIES as COREOS
@@ -84,15 +84,7 @@ class _Sample:
         return self.macs[0]
 
 
-PXED = "pxed"
-"""The origin of a family or release that is no operator's."""
 SAMPLE_URLS = Urls("http://192.0.2.1:65535", "0" * 43)
-
-
-def _course(installer: Family) -> dict[str, Any]:
-    """How an install by `installer` goes on: its recipe, how often the node boots, and what it tells on the way."""
-    milestones = [{"phase": each.phase, "percent": each.percent, "text": each.text} for each in installer.recipe.milestones]
-    return {"recipe": installer.recipe.name, "boots": installer.boots, "milestones": milestones}
 
 
 MOST = 2000
@@ -299,43 +291,13 @@ class Catalog:
         return shown
 
     def list(self) -> list[dict[str, Any]]:
-        """Families and their releases as JSON values; the first release is the default. What is said of the family of recipe, boots and
-        milestones is said of each release, too: they may have other installers."""
-        return [
-            {
-                "name": family.name,
-                "title": family.title,
-                "releases": [
-                    {
-                        "name": release.name,
-                        "title": release.title,
-                        "repository": installer.repository(release),
-                        **_course(installer),
-                        "needs": str(release.data.get("needs", "")),
-                        "origin": release.origin or PXED,
-                    }
-                    for installer in family.installers
-                    for release in installer.releases.values()
-                ],
-                "origin": family.origin or PXED,
-                **_course(family),
-            }
-            for family in self.families.values()
-        ]
+        """Families, releases and how their installs go on, as JSON values (`listing`)."""
+        return listing.listing(self.families.values())
 
     def schema(self, family: str, release: str | None = None) -> dict[str, Any]:
         """JSON Schema of the options of a release (None: the default one), canonical names. NotFound."""
         found, _release = self._found(*rackhd.meant(family, release, {}, self.families)[:2])
-        schema: dict[str, Any] = found.options.model_json_schema(by_alias=True)
-        for hidden in found.options.hidden:
-            model, _, field = hidden.partition(".")
-            schema["$defs"][model]["properties"].pop(field)
-        schema["properties"] = {
-            name: {key: value for key, value in each.items() if key != "default" or name not in common.SECRETS}
-            for name, each in schema["properties"].items()
-            if name not in found.options.refused
-        }
-        return schema
+        return listing.schema(found.options)
 
     def _try(self, family: Family, release: Release, options: CommonOptions) -> None:
         """Render every file once, against a sample node. InvalidRequest."""

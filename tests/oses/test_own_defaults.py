@@ -135,6 +135,18 @@ def test_a_second_installer_in_one_family_is_refused(releases: str, named: str, 
     assert named in str(caught.value)
 
 
+def test_a_release_is_not_called_like_one_of_another_installer(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('[[release]]\nfamily = "sles"\nname = "16"\nlike = "15"\n')
+    with pytest.raises(ConfigError, match=r"release.0.like: 16 is installed by another installer than 15"):
+        with_own(tmp_path)
+
+
+def test_a_release_may_be_called_like_an_alias_of_pxeds(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('[[release]]\nfamily = "rocky"\nname = "9.4"\nlike = "9"\n')
+    found = catalog(tmp_path)
+    assert [found.prepare("rocky", name, {}).release for name in ("9.4", "9.3")] == ["9.4", "9"]
+
+
 def test_the_recipe_of_any_installer_will_do(tmp_path: Path) -> None:
     found = catalog(written(tmp_path, "leap", 'recipe = "agama-off"\n[[release]]\nname = "16"\n'))
     assert found.prepare("house", None, {}).recipe == "agama-off"

@@ -95,9 +95,10 @@ class Outcome:
 
 class Bench:
     """A context manager: network, DHCP server, stand-ins, appliance and machine. `repositories`: name > layers, pxed's. The operator has
-    brought the programs that Windows needs (docs/os/windows.md), which are stand-ins too."""
+    brought the programs that Windows needs (docs/os/windows.md), which are stand-ins too; `wimboot`: the real one."""
 
-    def __init__(self, folder: Path, *, firmware: Plain, repositories: Mapping[str, Iterable[str]]) -> None:
+    def __init__(self, folder: Path, *, firmware: Plain, repositories: Mapping[str, Iterable[str]], wimboot: bytes | None = None) -> None:
+        self._wimboot = wimboot
         self._folder = folder
         self._firmware = firmware
         self._config = "".join(f"[[repository]]\nname = '{name}'\nlayers = {list(layers)}\n" for name, layers in repositories.items())
@@ -111,7 +112,7 @@ class Bench:
             stack.callback(self.ear.stop)
             kernel = standin.build(_made(self._folder / "kernel")).read_bytes()
             programs = _made(self._folder / "state" / "tftproot" / "windows")
-            (programs / "wimboot").write_bytes(kernel)
+            (programs / "wimboot").write_bytes(self._wimboot or kernel)
             (programs / "curl.exe").write_bytes(content("/curl.exe"))
             self.server = StandinServer(self._network, kernel)
             stack.callback(self.server.stop)
@@ -241,6 +242,12 @@ class Waiting:
             file.seek(self._told)
             found = standin.boots(file.read())
         return found[0] if found else None
+
+    def said(self) -> str:
+        """All that was written to the debug port since, as text. wimboot writes its log there too."""
+        with self._log.open("rb") as file:
+            file.seek(self._told)
+            return file.read().decode("ascii", "replace").replace("\r", "")
 
     def console(self) -> str:
         """What the console has shown since."""

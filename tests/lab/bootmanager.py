@@ -13,7 +13,7 @@ ALIGNMENT, FILE_ALIGNMENT = 0x1000, 0x200
 """Of the section in memory, and of headers and section in the file; the section fills one of each."""
 CODE = bytes.fromhex(
     "e800000000 5e"  # call next; next: pop esi (rsi)
-    "4883c615"  # add rsi,21: the text, behind this code (in 32-bit mode: dec eax; add esi,21)
+    "4883c616"  # add rsi,22: the text, behind this code (in 32-bit mode: dec eax; add esi,22)
     "fc 66bae900"  # cld; mov dx,0xe9
     "ac 84c0 7403"  # again: lodsb; test al,al; jz halt
     "ee ebf8"  # out dx,al; jmp again

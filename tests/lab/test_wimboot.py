@@ -41,6 +41,7 @@ pytestmark = [
 INJECTED = {"winpeshl.ini", "pxed.cmd", "curl.exe"}
 """What Windows PE must find in its System32: the first is what it runs, which runs the second, which needs the third."""
 REACHED = "lab: the boot manager runs"
+GIVEN_UP = re.compile(r"FATAL|^Could not ", re.MULTILINE)
 WITHIN = 300.0
 """From power on to the boot manager."""
 
@@ -106,7 +107,9 @@ def log(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
         def over() -> bool:
             said = machine.said()
-            return REACHED in said or "FATAL" in said or any("status=fail" in each.url for each in bench.ear.heard(address))
+            return (
+                REACHED in said or GIVEN_UP.search(said) is not None or any("status=fail" in each.url for each in bench.ear.heard(address))
+            )
 
         try:
             eventually("the boot manager", over, within=WITHIN)

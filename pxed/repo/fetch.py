@@ -6,6 +6,7 @@ once however many nodes want the file, and no slow node slows the fetch. Backpre
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -35,9 +36,13 @@ class UpstreamFailed(PxedError):
 
 
 class Fetch:
-    """A growing file. `size` is None while nobody knows; `written` bytes may be read from `path`. Ends `done` or `failed`."""
+    """A growing file. `size` is None while nobody knows; `written` bytes may be read from `path`. Ends `done` or `failed`.
 
-    def __init__(self, key: str, path: Path, *, size: int | None, modified: float, tag: bytes, disk: Disk) -> None:
+    `spare`: bytes that stay free on its disk.
+    """
+
+    def __init__(self, key: str, path: Path, *, size: int | None, modified: float, tag: bytes, disk: Disk, spare: int = 0) -> None:
+        self._spare = spare
         self.key, self.path, self.size, self.modified, self.tag = key, path, size, modified, tag
         self.written = 0
         self.done = False
@@ -52,7 +57,7 @@ class Fetch:
 
     async def append(self, data: bytes) -> None:
         """Write behind what is there, then wake readers. OSError (disk full)."""
-        await self._disk.do(_write_all, self._fd, data)
+        await self._disk.do(_write_all, self._fd, data, self._spare)
         self.written += len(data)
         self._wake()
 
@@ -178,7 +183,11 @@ class Collector(Protocol):
             method()
 
 
-def _write_all(fd: int, data: bytes) -> None:
+def _write_all(fd: int, data: bytes, spare: int) -> None:
+    if spare:
+        disk = os.fstatvfs(fd)
+        if disk.f_bavail * disk.f_frsize - len(data) < spare:
+            raise OSError(errno.ENOSPC, f"less than {spare >> 20} MiB of its disk would stay free")
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]

@@ -40,7 +40,7 @@ class Import:
         return self._fetch.size if self._fetch is not None else None
 
     def stop(self, why: str) -> None:
-        """Give a download up; what else there is takes moments."""
+        """Give a download up. (An image that is being read: `isoreading.Reading.stop`; what else there is takes moments.)"""
         if self.state == "running" and self._collector is not None:
             self._collector.stop(why)
 

@@ -1,6 +1,6 @@
 """What is in an ISO 9660 or UDF image and where: each file as stretches of the image, so that it is served straight out of it.
 
-Made once (`read_index`: blocking, a second for tens of thousands of files), kept as JSON, looked up from then on. Which names count:
+Made once (`read_index`: seconds for tens of thousands of files; see `isoreading`), kept as JSON, looked up from then on. Which names count:
 Rock Ridge, else UDF (Windows media hold only a README.TXT outside it), else Joliet, else the plain ISO 9660 names without their ``;1``.
 
 Traps: a file beyond 4 GiB is several directory records of one name (ISO 9660) or several allocation descriptors of 1 GiB (UDF); a deep
@@ -24,7 +24,7 @@ from pycdlib import PyCdlib
 from pxed.errors import InvalidRequest, NotFound
 from pxed.repo.rooted import parts_of
 
-FORMAT = 1
+FORMAT = 2
 """Of the JSON; another number is made again."""
 HOPS = 40
 """Symbolic links on the way to one file (Linux allows as many)."""
@@ -108,27 +108,33 @@ def read_index(image: Path) -> Index:
 
 
 def to_json(index: Index) -> bytes:
-    """For the disk."""
-    value = {
+    """For the disk: a line of JSON for the image and one for each file and link, so that no single call of the parser takes long."""
+    head = {
         "format": FORMAT,
         "size": index.size,
         "modified_ns": index.modified_ns,
         "volume_id": index.volume_id,
         "namespace": index.namespace,
-        "files": index.files,
-        "links": index.links,
+        "files": len(index.files),
+        "links": len(index.links),
     }
-    return json.dumps(value, separators=(",", ":")).encode("ascii")
+    return b"".join(
+        json.dumps(each, separators=(",", ":")).encode("ascii") + b"\n" for each in (head, *index.files.items(), *index.links.items())
+    )
 
 
 def from_json(data: bytes) -> Index | None:
     """None if it is damaged or of another format."""
     try:
-        value: Any = json.loads(data)
-        if value.pop("format") != FORMAT:
+        first, *lines = data.splitlines()
+        head: Any = json.loads(first)
+        if head.pop("format") != FORMAT:
             return None
-        value["files"] = {path: tuple((start, length) for start, length in extents) for path, extents in value["files"].items()}
-        return Index(**value)
+        files, links = head.pop("files"), head.pop("links")
+        if len(lines) != files + links:
+            return None
+        found = {path: tuple((start, length) for start, length in extents) for path, extents in map(json.loads, lines[:files])}
+        return Index(**head, files=found, links=dict(map(json.loads, lines[files:])))
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 

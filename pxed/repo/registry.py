@@ -190,6 +190,7 @@ class Registry(Mapping[str, Repository]):
         self._stopped = True
         for job in self._imports.values():
             job.stop("pxed is stopping")
+        self._builder.reading.stop()
         for entry in self._entries.values():
             entry.repository.stop()
 

@@ -54,7 +54,7 @@ class Remote:
         size = response.length if isinstance(response.length, int) else None
         if response.code != 200:
             raise UpstreamFailed(f"{upstream} answered {response.code}")
-        fetch = Fetch(str(upstream), place, size=size, modified=0.0, tag=b"", disk=self._disk)
+        fetch = Fetch(str(upstream), place, size=size, modified=0.0, tag=b"", disk=self._disk, spare=SPARE)
         try:
             await self._disk.do(_room_for, place, size)
             await fetch.create()

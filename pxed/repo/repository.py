@@ -20,6 +20,7 @@ from pxed.repo.directory import DirectoryLayer, Opened
 from pxed.repo.disk import Disk
 from pxed.repo.fetch import Fetch, UpstreamFailed
 from pxed.repo.isolayer import Indexes, IsoLayer
+from pxed.repo.isoreading import Reading
 from pxed.repo.mirror import Described, Mirror
 from pxed.repo.recent import Recent
 from pxed.repo.upstream import Upstream, make_client
@@ -101,7 +102,8 @@ class Builder:
     def __init__(self, settings: Settings, *, reactor: Any, now: Callable[[], float]) -> None:
         self.disk = Disk(reactor)
         self.client = make_client(reactor, settings.http_proxy)
-        self.indexes = Indexes(settings.state_dir / "indexes")
+        self.reading = Reading()
+        self.indexes = Indexes(settings.state_dir / "indexes", self.reading)
         self._cache_dir, self._reactor, self._now = settings.cache_dir, reactor, now
 
     def build(self, name: str, sources: Sequence[str], cache_bytes: int, *, any_case: bool = False) -> Repository:

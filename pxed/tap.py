@@ -146,7 +146,7 @@ class Appliance(service.MultiService):
         resources = Resources(media=self._media, holds=lambda path: path in self._programs.files)
         self._apart = Apart({family.name: family.templates for family in families if family.templates})
         self.catalog = Catalog(families, own=self._apart.of, resources=resources)
-        self._rendering_threads = [BootThreads(reactor, most=1, name=name) for name in ("render", "render-own")]
+        self._rendering_threads = [boot_threads or BootThreads(reactor, most=1, name=name) for name in ("render", "render-own")]
         ours, own = (threads.do for threads in self._rendering_threads)
         self.rendering = Rendering(self.catalog, ours=ours, own=own)
         self.engine = Engine(

@@ -258,7 +258,10 @@ class Appliance:
             ready = select.select(list(readers), [], [], 0)[0]
             for fd in ready:
                 readers[fd].doRead()
-            if not ready and not self._reactor.handed:
+            due = any(each.getTime() <= self._reactor.seconds() for each in self._reactor.getDelayedCalls())
+            if due:
+                self._reactor.advance(0)
+            if not ready and not due and not self._reactor.handed:
                 return
 
 

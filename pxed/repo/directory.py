@@ -60,7 +60,8 @@ def open_below(root: Path, name: str) -> Opened:
 
 
 class DirectoryLayer:
-    """The files below `root`, read when they are asked for: what an operator copies there is served at once.
+    """The files below `root`, read when they are asked for: what an operator copies there is served at once (`pxed.repo.recent`: what he
+    replaces, within a second).
 
     `any_case`: a name that is not there is looked for without regard to case, as the installers of ESXi and Windows need.
     """

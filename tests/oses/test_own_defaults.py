@@ -141,6 +141,37 @@ def test_a_release_is_not_called_like_one_of_another_installer(tmp_path: Path) -
         with_own(tmp_path)
 
 
+def test_a_release_joins_the_installer_of_the_one_it_is_like(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('[[release]]\nfamily = "sles"\nname = "16-lab"\nlike = "16"\nneeds = "patience"\n')
+    found = catalog(tmp_path)
+    assert [found.prepare("sles", name, {}).recipe for name in ("16-lab", "16", "15")] == ["agama", "agama", "suse"]
+    (shown,) = [each for each in found.list() if each["name"] == "sles"]
+    assert [(each["name"], each["needs"]) for each in shown["releases"] if each["origin"] != "pxed"] == [("16-lab", "patience")]
+
+
+def test_a_path_by_machine_below_a_repository_in_lower_case(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('[[release]]\nfamily = "rocky"\nname = "9-LAB"\nlike = "9"\nkernel = "{machine}/vmlinuz"\n')
+    found = catalog(tmp_path)
+    prepared = found.prepare("rocky", "9-LAB", {})
+    for arch, path in ((7, "rocky-9-lab/x86_64/vmlinuz "), (11, "rocky-9-lab-aarch64/aarch64/vmlinuz ")):
+        assert f"/repo/{path}" in found.preview(prepared, FakeNode(arch=arch), URLS)["boot.ipxe"]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('[[release]]\nfamily = "windows"\nname = "x"\narguments = "quiet"\n', "release.0.arguments: Windows takes no kernel arguments"),
+        (HOUSE.format("debian") + 'files = {"webhook" = "x.txt.j2"}\n', "family.files.webhook"),
+        (HOUSE.format("debian") + 'files = {"boot.ipxe" = "x.txt.j2"}\n', "family.files.boot.ipxe"),
+    ],
+)
+def test_what_cannot_be_of_use_is_refused(text: str, named: str, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        with_own(tmp_path)
+    assert named in str(caught.value)
+
+
 def test_a_release_may_be_called_like_an_alias_of_pxeds(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text('[[release]]\nfamily = "rocky"\nname = "9.4"\nlike = "9"\n')
     found = catalog(tmp_path)

@@ -58,6 +58,12 @@ class SyslogSettings(_Section):
     idle_timeout: Annotated[float, Field(gt=0, le=86_400)] = 3600.0
 
 
+class InstallSettings(_Section):
+    """`keep_days`: days after which an ended install is forgotten, 0 = never; the last one of a node stays as long as its node."""
+
+    keep_days: Annotated[float, Field(ge=0, le=36_500)] = 365.0
+
+
 class Quirk(_Section):
     """Firmware that needs to be treated unlike its class; the shape of the tables of ``pxed/dhcp/quirks.toml`` and ``[[dhcp.quirks]]``.
 
@@ -166,6 +172,7 @@ class Settings(_Section):
     dhcp: DhcpSettings = DhcpSettings()
     tftp: TftpSettings = TftpSettings()
     syslog: SyslogSettings = SyslogSettings()
+    installs: InstallSettings = InstallSettings()
     repository: tuple[RepositorySettings, ...] = (RepositorySettings(name="debian", layers=("apt",)),)
     http_proxy: str | None = None
 

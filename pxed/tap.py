@@ -12,20 +12,19 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from twisted.application import service
 from twisted.internet import defer
 from twisted.internet.error import CannotListenError
+from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from twisted.python import usage
 from twisted.python.failure import Failure
 
 from pxed import __version__
 from pxed.collector import Collector
-from pxed.config import Settings, load, prepare_state
+from pxed.config import Settings, prepare_state
 from pxed.dhcp.responder import Responder
 from pxed.errors import HostProblem, PxedError, StorageUnavailable
 from pxed.lateness import Lateness
@@ -33,10 +32,10 @@ from pxed.node.guard import Guard
 from pxed.node.inventory import Inventory
 from pxed.node.model import Node
 from pxed.node.timeline import Timeline
+from pxed.options import Options
 from pxed.oses.apart import Apart
 from pxed.oses.catalog import FAMILIES, SAMPLE_URLS, Catalog, Resources, Urls
 from pxed.oses.family import Family
-from pxed.oses.own import with_own
 from pxed.oses.rendering import Rendering
 from pxed.oses.scripts import BootScripts
 from pxed.oses.sealing import Sealing
@@ -53,68 +52,13 @@ from pxed.web.site import make_site
 from pxed.workflow.engine import Engine
 from pxed.workflow.install import Install
 
+DAY = 86_400.0
+FORGET_EVERY = 600.0
+"""Seconds between two looks for installs that ended too long ago to be kept."""
 RESCAN_EVERY = 30.0
 """Seconds between two looks at the directory of boot programs."""
 
 log = Logger()
-
-
-class Options(usage.Options):
-    """Command-line options of the twistd plugin; what they leave out comes from the configuration file, else from defaults."""
-
-    synopsis = "[options]"
-    longdesc = "An OS-provisioning appliance: proxy-DHCP, TFTP, HTTP and syslog beside a DHCP server that it does not own."
-    optParameters: ClassVar[list[list[Any]]] = [
-        ["config", "c", None, "TOML file with the settings"],
-        ["address", "a", None, "IPv4 address in offers and URLs (default: the interface's own)"],
-        ["state-dir", None, None, "where database, token and caches live (default /var/lib/pxed)"],
-        ["tftproot", None, None, "directory of boot programs (default STATE_DIR/tftproot)"],
-        ["http-port", None, None, "TCP port of profiles, files, API (default 80)"],
-        ["dhcp-port", None, None, "UDP port of the DHCP server side (default 67; labs only)"],
-        ["pxe-port", None, None, "UDP port of the PXE service (default 4011; labs only)"],
-        ["tftp-port", None, None, "UDP port of TFTP (default 69; labs only)"],
-        ["syslog-port", None, None, "UDP and TCP port of the syslog receiver (default 514)"],
-    ]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self["interfaces"] = []
-        self["repositories"] = []
-
-    def opt_interface(self, name: str) -> None:
-        """Serve this interface; may be given several times (default: every interface with an IPv4 address)."""
-        self["interfaces"].append(name)
-
-    opt_i = opt_interface
-
-    def opt_repository(self, text: str) -> None:
-        """NAME=LAYER[,LAYER...]: installer files; a layer is a directory, an .iso, an http(s) URL, or 'apt' (this host's mirror)."""
-        name, sep, layers = text.partition("=")
-        if not sep or not layers:
-            raise usage.UsageError(f"--repository wants NAME=LAYER[,LAYER...], not {text!r}")
-        self["repositories"].append({"name": name, "layers": layers.split(",")})
-
-    def settings(self) -> Settings:
-        """The validated settings. ConfigError as `pxed.config.load`."""
-        over: dict[str, Any] = {}
-        if self["interfaces"]:
-            over["interfaces"] = self["interfaces"]
-        if self["repositories"]:
-            over["repository"] = self["repositories"]
-        for option, key in (("address", "address"), ("state-dir", "state_dir"), ("tftproot", "tftproot")):
-            if self[option] is not None:
-                over[key] = self[option]
-        ports = {name: self[f"{name}-port"] for name in ("http", "dhcp", "pxe", "tftp", "syslog") if self[f"{name}-port"] is not None}
-        if ports:
-            over["ports"] = ports
-        return load(Path(self["config"]) if self["config"] else None, over)
-
-    def postOptions(self) -> None:
-        try:
-            self["settings"] = settings = self.settings()
-            self["families"] = with_own(settings.own_oses, must_exist=settings.os_dir is not None).families
-        except PxedError as e:
-            raise usage.UsageError(str(e)) from e
 
 
 class Appliance(service.MultiService):
@@ -164,6 +108,8 @@ class Appliance(service.MultiService):
         self._programs = BootPrograms([])
         self._boot_threads = boot_threads or BootThreads(reactor)
         self._next_scan: Any = None
+        self._forgetting = LoopingCall(self._forget)
+        self._forgetting.clock = reactor
         self.guard = Guard(inventory=self.inventory, timeline=self.timeline, seconds=monotonic)
         self.dhcp = Responder(
             reactor=reactor,
@@ -241,6 +187,7 @@ class Appliance(service.MultiService):
         self.lateness.start()
         self.http.startReading()
         self._rescan()
+        self._forgetting.start(FORGET_EVERY)
         await self._in_thread(self._write_endpoint)
         log.info(
             "pxed {version} serves {interfaces}; {nodes} nodes known, {installs} installs resumed",
@@ -285,6 +232,8 @@ class Appliance(service.MultiService):
         if self._next_scan is not None and self._next_scan.active():
             self._next_scan.cancel()
         self.collector.stop()
+        if self._forgetting.running:
+            self._forgetting.stop()
         await defer.maybeDeferred(self.http.stopListening)
         for door in self._doors:
             if door.running:
@@ -404,6 +353,16 @@ class Appliance(service.MultiService):
             seen = self.catalog.line(install, program, text)
             if seen is not None and seen[0] >= install.percent:
                 self.engine.progress(install.id, *seen)
+
+    def _forget(self) -> defer.Deferred[None] | None:
+        days = self.settings.installs.keep_days
+        if not days:
+            return None
+        forgotten = defer.Deferred.fromCoroutine(self.engine.forget_old(self._now() - days * DAY))
+        return forgotten.addCallbacks(
+            lambda count: log.info("{count} installs that ended long ago are forgotten", count=count) if count else None,
+            lambda failure: log.warn("Old installs could not be forgotten: {why}", why=failure.getErrorMessage()),
+        )
 
     def _rescan(self) -> None:
         """Look for new boot programs twice a minute, in a thread: what the operator drops there is offered without a restart."""

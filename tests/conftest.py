@@ -9,6 +9,7 @@ pytest-twisted runs them; what it lacks is here. Every coroutine test
 
 from __future__ import annotations
 
+import faulthandler
 import functools
 import gc
 import inspect
@@ -129,6 +130,11 @@ def _left(calls: set[Any], readers: set[Any]) -> list[str]:
     delayed = [str(call) for call in set(reactor.getDelayedCalls()) - calls]
     sockets = [repr(each) for each in set(reactor.getReaders()) - readers if "Waker" not in type(each).__name__]
     return delayed + sockets
+
+
+def pytest_unconfigure() -> None:
+    """A thread that a failed test left behind must not keep the process for ever: say where it is, and end."""
+    faulthandler.dump_traceback_later(60, exit=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:

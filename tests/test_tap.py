@@ -16,13 +16,15 @@ import jinja2
 import pytest
 from twisted.internet.testing import MemoryReactorClock
 from twisted.internet.threads import deferToThread
-from twisted.python import usage
 
 from pxed.config import load
 from pxed.node.model import Event
+from pxed.options import Options
 from pxed.repo.bootprograms import BootProgram, BootPrograms
-from pxed.tap import Appliance, Options
+from pxed.tap import Appliance
+from pxed.testing import result_of
 from tests.conftest import reactor
+from tests.oses.scripted.appliance import Appliance as Scripted
 from tests.web.real import until
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,11 +53,15 @@ def test_options_become_settings() -> None:
         (["--repository", "debian"], "NAME=LAYER"),
         (["--repository", "debian=mirror"], "repository.0.layers"),
         (["--config", "/nonexistent/pxed.toml"], "/nonexistent/pxed.toml"),
+        (["--nonsense"], "option --nonsense not recognized"),
     ],
 )
-def test_a_wrong_option_names_itself(words: list[str], names: str) -> None:
-    with pytest.raises(usage.UsageError, match=names):
+def test_a_wrong_option_names_itself(capsys: pytest.CaptureFixture[str], words: list[str], names: str) -> None:
+    with pytest.raises(SystemExit) as ended:
         options(*words)
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out, len(said.err.splitlines())) == (2, "", 1)
+    assert names in said.err
 
 
 def test_the_doors_share_one_guard_the_quirks_and_the_boot_programs(tmp_path: Path) -> None:
@@ -138,6 +144,24 @@ def test_a_database_of_another_kind_is_one_sentence_and_status_2(tmp_path: Path)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "pxed.db" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("days", "left"), [(1, 1), (0, 2)])
+def test_installs_that_ended_long_ago_are_forgotten_unless_all_are_kept(tmp_path: Path, days: float, left: int) -> None:
+    pxed = Scripted(tmp_path, {}, installs={"keep_days": days})
+    try:
+        node = pxed.up.inventory.seen("52:54:00:12:34:56", arch=7)
+        for _ in range(2):
+            install = result_of(pxed.up.engine.create(node.id, family="debian", release="12", recipe="debian", options={}))
+            result_of(pxed.up.engine.cancel(install.id))
+        pxed.advance(86_000)
+        assert len(pxed.up.engine.all()) == 2
+        pxed.advance(1_200)
+        assert len(pxed.up.engine.all()) == left
+        pxed.kill()
+        assert len(pxed.up.engine.all()) == left
+    finally:
+        pxed.close()
 
 
 @pytest.mark.limit(60)

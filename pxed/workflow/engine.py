@@ -40,6 +40,8 @@ from pxed.workflow.run import Run, done_words, leave
 
 PROFILE = 2
 """Percent when a node has its boot profile."""
+FORGET_AT_ONCE = 500
+"""Installs: one transaction that nobody waits for long."""
 _ASKS_AGAIN = frozenset({"dhcp.silent", "http.localboot"})
 """Events that only a machine's restart can cause: it asks for something to boot, and is left to its disk."""
 
@@ -166,6 +168,31 @@ class Engine:
         self._record(install, "install.retried", "Goes on where it was parked")
         await self._run(install, recipe, entries)
         return install
+
+    async def forget_old(self, before: float) -> int:
+        """Forget the installs that ended before this time (UTC seconds), oldest first and `FORGET_AT_ONCE` at most; how many that were.
+        The last one of a node that is still known stays: it says what is on its disk. StorageUnavailable."""
+        last = {each.node_id: each.id for each in self._installs.values()}
+        old = [
+            each
+            for each in self._installs.values()
+            if each.finished_at is not None
+            and each.finished_at < before
+            and (last[each.node_id] != each.id or self._inventory.get(each.node_id) is None)
+        ][:FORGET_AT_ONCE]
+        if not old:
+            return 0
+        for each in old:
+            del self._by_digest[_digest(each.token)]  # before its row goes: from now on its node gets NotFound
+        try:
+            await self._store.write(partial(journal.forget, install_ids=[each.id for each in old]))
+        except StorageUnavailable:
+            for each in old:
+                self._register(each)
+            raise
+        for each in old:
+            del self._installs[each.id]
+        return len(old)
 
     # what the node says
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
 from pxed.errors import Conflict
 from pxed.node.model import BootKind
@@ -151,6 +151,12 @@ def finish(
     if not ended.rowcount:
         raise NotRunning(install_id)
     assign(connection)
+
+
+def forget(connection: Connection, install_ids: Sequence[str]) -> None:
+    """These installs go, with journal and inbox, unless one runs or is parked."""
+    ended = installs.c.state.not_in(("running", "parked"))
+    connection.execute(delete(installs).where(installs.c.id.in_(install_ids), ended))
 
 
 def unpark(connection: Connection, install_id: str, assign: Mapping[BootKind, Assign]) -> list[Entry]:

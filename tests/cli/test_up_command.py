@@ -17,7 +17,7 @@ from click.testing import Result
 from pxed.cli.main import cli
 from pxed.cli.up_command import overrides, plugin_arguments, up
 from pxed.config import load
-from pxed.tap import Options
+from pxed.options import Options
 from tests.cli.fake import run
 from tests.cli.network import ROOT, Network, as_nobody, network, require
 from tests.repo.images import X64, ipxe

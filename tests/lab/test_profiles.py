@@ -44,7 +44,7 @@ BIOS_ONLY = {("rhel", "6"), ("centos", "6")}
 PROBE = (r"http://\S+/probe\.c32", f"{BASE}/ends-well.c32")
 """Debian's iPXE cannot run COM32 programs. So that ESXi's BIOS profile gets past its probe and as far as mboot.c32, the probe is one that
 this iPXE can run; mboot.c32 is the stand-in kernel, which iPXE tells by its content."""
-STARTED = "started?status=ok&message=The+node+has+the+kernel+and+initrd+of+the+installer"
+STARTED = "started?status=ok&loader=1&message=The+node+has+the+kernel+and+initrd+of+the+installer"
 NO_COMBOOT = "esxi 8, unchanged"
 NO_KERNEL = "debian 12, without a kernel"
 

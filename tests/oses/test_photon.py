@@ -209,7 +209,7 @@ def test_the_installer_is_started_as_its_makers_say_and_on_one_console() -> None
 @EVERY_RELEASE
 def test_who_cannot_say_that_it_has_started_has_its_boot_script_say_so(release: str) -> None:
     script = files(release, **SDA)["boot.ipxe"]
-    told = f"imgfetch --name told {URLS.notify('started')}?status=ok&message="
+    told = f"imgfetch --name told {URLS.notify('started')}?status=ok&loader=1&message="
     prepared = CATALOG.prepare("photon", release, SDA)
     grub = CATALOG.grub(FakeInstall("photon", prepared.release, prepared.options), FakeNode(), URLS, "52:54:00:12:34:56")
     if release == "5":
@@ -220,7 +220,7 @@ def test_who_cannot_say_that_it_has_started_has_its_boot_script_say_so(release: 
     place = next(place for place, line in enumerate(lines) if line.startswith(told))
     # What is fetched must be gone again: iPXE hands every image it has to the kernel as an initrd.
     assert lines[place + 1 : place + 3] == ["imgfree told ||", "boot || goto failed"]
-    assert re.search(r"cat '\(http,[^)]*\)/i/[^']*/notify/started\?status=ok&message=[^']*'\n\s*boot\n", grub)
+    assert re.search(r"cat '\(http,[^)]*\)/i/[^']*/notify/started\?status=ok&loader=1&message=[^']*'\n\s*boot\n", grub)
 
 
 @pytest.mark.parametrize("release", ["4", "3"])

@@ -106,7 +106,7 @@ class _Reactor(MemoryReactorClock):
 class Appliance:
     """pxed with `repositories` (name > directory or image), started. `service` is the process's, None while it is down."""
 
-    def __init__(self, folder: Path, repositories: Mapping[str, Path]) -> None:
+    def __init__(self, folder: Path, repositories: Mapping[str, Path], **settings: Any) -> None:
         ports = dict(zip(("dhcp", "pxe", "tftp", "syslog"), _free_ports(4), strict=True))
         self.settings = load(
             None,
@@ -114,6 +114,7 @@ class Appliance:
                 "state_dir": str(folder / "state"),
                 "ports": {**ports, "http": HTTP_PORT},
                 "repository": [{"name": name, "layers": [str(path)]} for name, path in repositories.items()],
+                **settings,
             },
         )
         self.settings.boot_root.mkdir(parents=True)

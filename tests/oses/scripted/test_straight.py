@@ -23,8 +23,9 @@ _MACS = (f"52:54:00:00:00:{number:02x}" for number in count(1))
 def pxed(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Appliance]:
     """One appliance for all releases that are to be tested, with their media."""
     folder = tmp_path_factory.mktemp("pxed")
-    asked = [each.callspec.params for each in request.session.items if isinstance(each, pytest.Function) and hasattr(each, "callspec")]
-    wanted = {(each.get("family"), each.get("release")) for each in asked}
+    here = [each for each in request.session.items if isinstance(each, pytest.Function) and each.module is request.module]
+    asked = [each.callspec.params for each in here if hasattr(each, "callspec")]
+    wanted = {(each["family"], each["release"]) for each in asked if "family" in each}
     known = [each for each in EVERY if each in wanted and {each[0], " ".join(each)} & set(NODES)]
     media = {repository(*each): made(folder / "media", *each) for each in known}
     appliance = Appliance(folder, media)

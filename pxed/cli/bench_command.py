@@ -7,7 +7,6 @@ import struct
 from fcntl import ioctl
 from ipaddress import IPv4Network
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import click
@@ -17,6 +16,7 @@ from pxed.cli.invocation import json_option
 from pxed.cli.output import console, print_json, print_table, size
 from pxed.cli.storm.driver import Storm, Summary
 from pxed.cli.storm.node import PHASES
+from pxed.cli.storm.where import ends_here
 from pxed.errors import HostProblem, InvalidRequest
 
 _SIOCGIFADDR = 0x8915
@@ -54,9 +54,11 @@ def bench(
 
     Downloads are told apart by address: give the nodes a network of their own, free addresses of the appliance's segment, with
     --addresses, after `ip route add local NETWORK dev IF`. Without it they share this host's address, and an appliance that finds one
-    machine downloading again and again (pxed's guard against boot loops, limits for one client) refuses some.
+    machine downloading again and again (pxed's guard against boot loops, limits for one client) refuses some. Nodes that booted three times
+    and whose installer never called back are quarantined, real or not: `pxed node release NODE`, or a new install.
 
-    Every packet goes to a network namespace or loopback of this host unless you say --elsewhere and --i-run-that-network.
+    Every packet goes to a network namespace or loopback of this host unless you say --elsewhere and --i-run-that-network: a node that is
+    sent on to another server (by an offer, or by the profile's initial RAM disk) does not ask it, and the summary says so.
 
     \b
     Examples:
@@ -65,13 +67,13 @@ def bench(
     """
     if elsewhere != i_run_that_network:
         raise InvalidRequest("a storm outside this host needs both --elsewhere and --i-run-that-network", field="--elsewhere")
-    if not elsewhere and not _virtual(interface):
+    if not elsewhere and not ends_here(interface):
         raise HostProblem(
             f"{interface} leads to a network outside this host, whose machines would see {nodes} fake ones",
             "Use a veth, bridge, dummy or loopback interface; or say --elsewhere --i-run-that-network if that network is yours",
         )
     own = [_address(interface)] if addresses is None else _usable(addresses)
-    storm = Storm(interface, own, nodes=nodes, at_once=at_once, node_seconds=min(30.0, seconds), total_seconds=seconds)
+    storm = Storm(interface, own, nodes=nodes, at_once=at_once, node_seconds=min(30.0, seconds), total_seconds=seconds, elsewhere=elsewhere)
     if as_json:
         summary = storm.run()
         print_json(_tree(summary))
@@ -83,15 +85,6 @@ def bench(
         _print(summary)
     if summary.passed < nodes:
         raise SystemExit(1)
-
-
-def _virtual(interface: str) -> bool:
-    """Whether `interface` ends on this host: it has no hardware behind it, nor has any interface below it (bridge port, VLAN's parent)."""
-    place = Path("/sys/class/net") / interface
-    if not place.is_dir():
-        raise HostProblem(f"there is no interface {interface} here", "`ip -br link` lists them")
-    below = [link.name.removeprefix("lower_") for link in place.glob("lower_*")]
-    return "/virtual/" in str(place.resolve()) and all(_virtual(name) for name in below)
 
 
 def _usable(network: str) -> list[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from pxed.cli.storm import packets
 from pxed.cli.storm.node import PHASES, Node
+from pxed.cli.storm.where import objection
 from pxed.errors import HostProblem
 
 _TICK = 0.05
@@ -38,12 +39,23 @@ class Summary:
 
 
 class Storm:
-    """One run. HostProblem when this host can't send (not root, no such interface, port 68 taken)."""
+    """One run. HostProblem when this host can't send (not root, no such interface, port 68 taken). `elsewhere`: servers outside this host
+    may be asked as well."""
 
     def __init__(
-        self, interface: str, addresses: Sequence[str], *, nodes: int, at_once: int, node_seconds: float, total_seconds: float
+        self,
+        interface: str,
+        addresses: Sequence[str],
+        *,
+        nodes: int,
+        at_once: int,
+        node_seconds: float,
+        total_seconds: float,
+        elsewhere: bool = False,
     ) -> None:
         self._addresses = addresses
+        self._elsewhere = elsewhere
+        self._objections: dict[str, str] = {}
         self.now = time.monotonic()
         self._interface = interface
         self._total, self._at_once = nodes, at_once
@@ -77,6 +89,12 @@ class Storm:
     def address_of(self, index: int) -> str:
         return self._addresses[index % len(self._addresses)]
 
+    def objection(self, server: str) -> str:
+        """Why `server` must not be asked, "" if it may; looked up once for each."""
+        if server not in self._objections:
+            self._objections[server] = objection(server, elsewhere=self._elsewhere)
+        return self._objections[server]
+
     def broadcast(self, data: bytes) -> None:
         self._send(data, "255.255.255.255", 67)
 
@@ -86,8 +104,8 @@ class Storm:
     def _send(self, data: bytes, host: str, port: int) -> None:
         try:
             self._dhcp.sendto(data, (host, port))
-        except BlockingIOError:
-            pass  # a full send buffer is a lost packet: the node retries
+        except OSError:
+            pass  # a full send buffer, a neighbour that is not there: a lost packet, the node retries
 
     def watch(self, sock: socket.socket, node: Node) -> None:
         self._by_fd[sock.fileno()] = node

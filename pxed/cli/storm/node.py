@@ -28,6 +28,7 @@ class Wire(Protocol):
     now: float
 
     def address_of(self, index: int) -> str: ...
+    def objection(self, server: str) -> str: ...
     def broadcast(self, data: bytes) -> None: ...
     def to_pxe(self, data: bytes, server: str) -> None: ...
     def watch(self, sock: socket.socket, node: Node) -> None: ...
@@ -39,6 +40,7 @@ class Node:
     """`spent[phase]` = seconds; `received` = bytes by phase; `failed` = the sentence of what went wrong, else empty."""
 
     __slots__ = (
+        "_blksize",
         "_body",
         "_left",
         "_next",
@@ -72,6 +74,7 @@ class Node:
         self._sock: socket.socket | None = None
         self._body = b""
         self._left = -1
+        self._blksize = 512
         self._tftp_server = ""
 
     # ---- DHCP -------------------------------------------------------------------------------------------------------------
@@ -84,9 +87,18 @@ class Node:
         self.wire.broadcast(packets.discover(self.xid + self.phase, self.mac, ipxe=self.phase == 3))
 
     def _ask_pxe(self, server: str) -> None:
+        if self._may_not_ask(server):
+            return
         self._send_again(_DHCP_RETRY[min(self._tries, 3)])
         self._body = server.encode()
         self.wire.to_pxe(packets.boot_request(self.xid + 1, self.mac, self.address), server)
+
+    def _may_not_ask(self, server: str) -> bool:
+        """Whether this node ends here, because `server` must not be asked."""
+        why = self.wire.objection(server)
+        if why:
+            self.fail(f"not asked in phase {PHASES[self.phase]}: {why}")
+        return bool(why)
 
     def _send_again(self, after: float) -> None:
         self._tries += 1
@@ -108,13 +120,25 @@ class Node:
 
     # ---- TFTP, lock-step (RFC 1350) -----------------------------------------------------------------------------------------
     def _open_tftp(self, server: str, name: str) -> None:
+        if self._may_not_ask(server):
+            return
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         sock.bind((self.address, 0))
-        self._sock, self._left, self._tftp_server = sock, 0, server
+        self._sock, self._left, self._blksize, self._tftp_server = sock, 0, 512, server
         self._body = packets.read_request(name, _BLKSIZE)
-        sock.sendto(self._body, (server, 69))
         self._send_again(_TFTP_RETRY)
         self.wire.watch(sock, self)
+        self._say(sock)
+
+    def _say(self, sock: socket.socket) -> None:
+        """The last packet once more: to port 69 while nothing was heard, then to the transfer."""
+        try:
+            if self._tftp_server:
+                sock.sendto(self._body, (self._tftp_server, 69))
+            else:
+                sock.send(self._body)
+        except OSError as e:
+            self.fail(f"TFTP: {e.strerror}")
 
     def _tftp(self, sock: socket.socket) -> None:
         """`_left` counts the blocks received; the first answer's port becomes the peer (its TID), as RFC 1350 section 4 asks."""
@@ -126,6 +150,8 @@ class Node:
             except ConnectionRefusedError:
                 self.fail("TFTP: connection refused")
                 return
+            if len(data) < 4:
+                continue
             if self._tftp_server:
                 sock.connect(peer)
                 self._tftp_server = ""
@@ -133,31 +159,41 @@ class Node:
             if kind == 5:
                 self.fail("TFTP: " + data[4:].rstrip(b"\0").decode("ascii", "replace"))
             elif kind == 6 and self._left == 0:
+                self._blksize = packets.granted_blksize(data)
                 self._acknowledge(sock, 0)
             elif kind == 3 and block == (self._left + 1) & 0xFFFF:
                 self._left += 1
                 self._acknowledge(sock, block)
+                if self._sock is not sock:
+                    return
                 self.received["tftp"] = self.received.get("tftp", 0) + len(data) - 4
-                if len(data) < _BLKSIZE + 4:
+                if len(data) < self._blksize + 4:
                     self._close()
                     self._advance()
                     self._discover()
 
     def _acknowledge(self, sock: socket.socket, block: int) -> None:
         self._body = b"\x00\x04" + block.to_bytes(2, "big")
-        sock.send(self._body)
         self._tries = 0
         self._next = self.wire.now + _TFTP_RETRY
+        self._say(sock)
 
     # ---- HTTP -------------------------------------------------------------------------------------------------------------
     def _open_http(self, url: str) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port or 80
+        except ValueError:
+            self.fail(f"HTTP: {url[:60]!r} is no URL")
+            return
+        if self._may_not_ask(host):
+            return
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         sock.bind((self.address, 0))
         self._sock, self._left = sock, -1
         path = parts.path + (f"?{parts.query}" if parts.query else "")
         self._body = f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\nUser-Agent: pxed-bench\r\n\r\n".encode()
-        sock.connect_ex((parts.hostname or "", parts.port or 80))
+        sock.connect_ex((host, port))
         self._next = self.deadline
         self.wire.watch(sock, self)
 
@@ -242,13 +278,7 @@ class Node:
             self._ask_pxe(self._body.decode())
         elif self.phase == 2 and self._sock is not None:
             self._send_again(_TFTP_RETRY)
-            try:
-                if self._tftp_server:
-                    self._sock.sendto(self._body, (self._tftp_server, 69))
-                else:
-                    self._sock.send(self._body)
-            except OSError as e:
-                self.fail(f"TFTP: {e.strerror}")
+            self._say(self._sock)
 
     def _advance(self) -> None:
         self.spent[PHASES[self.phase]] = self.wire.now - self._wait

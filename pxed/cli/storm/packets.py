@@ -92,3 +92,10 @@ def parse(data: bytes) -> Answer | None:
 def read_request(name: str, blksize: int) -> bytes:
     """An RRQ in octet mode with blksize and tsize (RFC 1350, 2348, 2349)."""
     return b"\x00\x01" + b"\0".join((name.encode(), b"octet", b"blksize", str(blksize).encode(), b"tsize", b"0")) + b"\0"
+
+
+def granted_blksize(oack: bytes) -> int:
+    """The block size that an OACK grants (RFC 2347, 2348), 512 if it grants none; never an exception."""
+    fields = oack[2:].split(b"\0")
+    granted = dict(zip((name.lower() for name in fields[::2]), fields[1::2], strict=False)).get(b"blksize", b"")
+    return int(granted) if granted.isdigit() and len(granted) < 6 else 512

@@ -10,7 +10,7 @@ from array import array
 import pytest
 
 from pxed.tftp.image import HEADER, SMALL, packets, whole
-from pxed.tftp.pace import PROBE_FLOOR, RTO_FLOOR, Pace
+from pxed.tftp.pace import PROBE_FLOOR, RTO_CEILING, RTO_FLOOR, Pace
 from pxed.tftp.stream import NEVER, Stream
 from tests.tftp.appliance import ack, content, error
 
@@ -75,6 +75,8 @@ class Wire:
     # Owner
 
     def send_oack(self) -> None:
+        if self.refuse:
+            raise self.refuse.pop(0)
         self.sent.append(b"\0\6\0\0")
 
     def wanted(self) -> None:
@@ -96,13 +98,21 @@ class Wire:
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.ENETUNREACH, errno.ENOBUFS, errno.EAGAIN, errno.EMSGSIZE])
 def test_d20_an_error_that_passes_is_a_packet_lost(number: int) -> None:
+    """Whichever packet it was: the OACK, the first block, one in the middle."""
     wire = Wire(content(2000))
     wire.refuse.append(OSError(number, "no"))
-    wire.stream.start(oack=False)
-    assert wire.blocks() == []
+    wire.stream.start(oack=True)
+    assert wire.sent == []
     wire.waits(1.0)
-    assert wire.blocks() == [1]
-    assert wire.log == [number]
+    assert wire.sent == [b"\0\6\0\0"]
+    wire.sent.clear()
+    for block in (0, 1):
+        wire.refuse.append(OSError(number, "no"))
+        wire.hears(ack(block))
+        assert wire.blocks() == []
+        wire.waits(RTO_CEILING)
+        assert wire.blocks() == [block + 1]
+    assert wire.log == [number] * 3
 
 
 def test_a_refused_cut_falls_back_to_block_by_block_at_once() -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import create_model
+from pydantic import Field, create_model
 
 from pxed.errors import InvalidRequest
 from pxed.oses.family import ARM64, Context, Family, NodeView, Release, Resources, Urls, repository
@@ -86,12 +85,12 @@ def _placed(path: str, node: NodeView) -> str:
 def defaulted(options: type[CommonOptions], given: CommonOptions, name: str) -> type[CommonOptions]:
     """`options` with what is set in `given` as defaults."""
     fields: dict[str, Any] = {}
+    annotated: Any = Annotated
     for field in given.model_fields_set:
-        info = copy.copy(options.model_fields[field])
-        info.default, info.default_factory = getattr(given, field), None
-        info._attributes_set = {**info._attributes_set, "default": info.default}  # what pydantic takes over when a model is made
-        info._attributes_set.pop("default_factory", None)
-        fields[field] = (info.annotation, info)
+        info = options.model_fields[field]
+        kind = annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+        default = Field(default=getattr(given, field), validation_alias=info.validation_alias, description=info.description, repr=info.repr)
+        fields[field] = (kind, default)
     if not fields:
         return options
     return create_model(f"{options.__name__}Of{name.title().replace('-', '')}", __base__=options, **fields)

@@ -166,6 +166,35 @@ def test_templates_that_ignition_carries_inside_can_be_replaced(tmp_path: Path) 
     assert "# the house's\n" in (base64.b64decode(source.partition("base64,")[2]).decode() if "base64," in source else unquote(source))
 
 
+@pytest.mark.parametrize(
+    ("releases", "shown"),
+    [
+        ("", {"13": "trixie, debian", "12": "bookworm, debian"}),
+        (
+            '[[release]]\nname = "13"\n[[release]]\nname = "front-desk"\nlike = "12"\nrepository = "desk"\ndata.codename = "mine"\n',
+            {"13": "trixie, house-13", "front-desk": "mine, desk"},
+        ),
+    ],
+    ids=["pxed's own releases", "releases of the house"],
+)
+def test_the_houses_templates_see_the_data_of_the_release_that_is_installed(releases: str, shown: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "house").mkdir()
+    (tmp_path / "house" / "which.txt.j2").write_text("{{ data.codename }}, {{ data.repository }}\n")
+    found = catalog(directory(tmp_path, house=FAMILY + 'files = {"which.txt" = "which.txt.j2"}\n' + releases))
+    for release, text in shown.items():
+        assert found.preview(found.prepare("house", release, {}), FakeNode(), URLS)["which.txt"] == f"{text}\n"
+
+
+def test_data_of_any_name_is_for_a_family_with_templates_alone(tmp_path: Path) -> None:
+    release = '[[release]]\nname = "13"\ndata.colour = "red"\n'
+    with pytest.raises(ConfigError, match=r"release.0.data.colour: is not known"):
+        with_own(directory(tmp_path, house=FAMILY + release))
+    (tmp_path / "house" / "debian").mkdir(parents=True)
+    (tmp_path / "house" / "debian" / "late.sh.j2").write_text("#!/bin/sh\necho {{ data.colour }}\n")
+    found = catalog(tmp_path)
+    assert found.preview(found.prepare("house", "13", {}), FakeNode(), URLS)["late.sh"] == "#!/bin/sh\necho 'red'\n"
+
+
 def test_another_recipe(tmp_path: Path) -> None:
     text = '[family]\nname = "house"\ntitle = "House"\nlike = "debian"\nrecipe = "{}"\n'
     assert catalog(directory(tmp_path, house=text.format("debian-off"))).prepare("house", None, {}).recipe == "debian-off"

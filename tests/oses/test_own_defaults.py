@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic.fields import FieldInfo
 
 from pxed.errors import ConfigError, InvalidRequest
-from pxed.oses.catalog import Catalog
-from pxed.oses.family import Resources
+from pxed.oses.catalog import FAMILIES, Catalog
+from pxed.oses.family import Family, Resources
 from pxed.oses.own import MOST, with_own
+from pxed.oses.own_build import defaulted
 from tests.oses.families import RESOURCES
 from tests.oses.samples import URLS, FakeNode, install_of, verifies
 
@@ -86,6 +88,36 @@ def test_what_another_release_demands_is_given_by_the_house(like: str, options: 
     assert caught.value.field == lacks[2]
 
 
+INSTALLERS = [installer for family in FAMILIES for installer in family.installers]
+
+
+def said(info: FieldInfo) -> dict[str, Any]:
+    """Everything that a field says about itself but its default."""
+    own = [each for each in FieldInfo.__slots__ if not each.startswith("_") and each not in ("default", "default_factory")]
+    return {each: getattr(info, each) for each in own}
+
+
+@pytest.mark.parametrize("installer", INSTALLERS, ids=lambda each: f"{each.name}-{each.recipe.name}")
+def test_a_default_changes_nothing_else_about_an_option(installer: Family) -> None:
+    """For every option of every system, all of them given at once: its spellings, checks, words and whether it is ever shown."""
+    options = installer.options
+    fields = options.model_fields
+    given = options.model_construct(**{name: info.get_default(call_default_factory=True) for name, info in fields.items()})
+    made = defaulted(options, given, "my-house")
+    assert made.__name__ == f"{options.__name__}OfMyHouse"
+    assert {name: said(info) for name, info in made.model_fields.items()} == {name: said(info) for name, info in fields.items()}
+    assert made.model_validate({}).model_dump() == options.model_validate({}).model_dump()
+    assert options.model_fields is fields
+
+
+def test_a_default_is_no_value_that_all_installs_share(tmp_path: Path) -> None:
+    found = catalog(written(tmp_path, "debian", 'options.packages = ["vim"]'))
+    options = found.families["house"].options
+    first, second = options.model_validate({}), options.model_validate({})
+    first.packages.append("nano")
+    assert (second.packages, options.model_validate({}).packages) == (["vim"], ["vim"])
+
+
 @pytest.mark.parametrize(
     ("like", "text", "named"),
     [
@@ -147,6 +179,15 @@ def test_a_release_joins_the_installer_of_the_one_it_is_like(tmp_path: Path) -> 
     assert [found.prepare("sles", name, {}).recipe for name in ("16-lab", "16", "15")] == ["agama", "agama", "suse"]
     (shown,) = [each for each in found.list() if each["name"] == "sles"]
     assert [(each["name"], each["needs"]) for each in shown["releases"] if each["origin"] != "pxed"] == [("16-lab", "patience")]
+
+
+def test_a_release_without_a_like_replaces_the_one_of_its_name_in_the_installer_that_has_it(tmp_path: Path) -> None:
+    """Fails if it is made like the family's first release: that has another installer."""
+    (tmp_path / "own.toml").write_text('[[release]]\nfamily = "sles"\nname = "16"\nrepository = "frozen"\n')
+    found = catalog(tmp_path)
+    prepared = found.prepare("sles", "16", {})
+    assert (prepared.recipe, found.needs(prepared)) == ("agama", "frozen")
+    assert found.needs(found.prepare("sles", "15", {})) == "sles-15"
 
 
 def test_a_path_by_machine_below_a_repository_in_lower_case(tmp_path: Path) -> None:

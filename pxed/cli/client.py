@@ -1,6 +1,6 @@
 """The appliance's API over treq: JSON in and out, and every way it can go wrong as one sentence.
 
-Shapes are those of docs/api (``/api/v1``): errors come as ``{"error": {"message", "field", "expected"}}``.
+Shapes are those of `pxed.web.api` (``/api/v1``): errors come as ``{"error": {"message", "field", "expected"}}``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from zope.interface import implementer
 
 from pxed.cli.endpoint import START, Endpoint
 from pxed.cli.events import EventParser, ServerEvent
-from pxed.errors import HostProblem, PxedError
+from pxed.errors import HostProblem, InvalidRequest, PxedError
 
 REQUEST_TIMEOUT = 30.0
 """Seconds for a whole answer; creating an install hashes passwords and renders every file."""
@@ -73,7 +73,8 @@ class Client:
         self._http = HTTPClient(Agent(reactor, connectTimeout=CONNECT_TIMEOUT))
 
     async def get(self, *path: str, **params: str | int | None) -> Any:
-        """The JSON at ``/api/v1/<path...>``; parts are quoted, parameters that are None left out. Unreachable, Unauthorised, Refused."""
+        """The JSON at ``/api/v1/<path...>``; parts are quoted, parameters that are None left out. Unreachable, Unauthorised, Refused,
+        InvalidRequest (an empty part)."""
         return await self._json("GET", path, params={k: str(v) for k, v in params.items() if v is not None})
 
     async def post(self, *path: str, body: Mapping[str, Any] | None = None) -> Any:
@@ -112,6 +113,8 @@ class Client:
             ) from None
 
     async def _request(self, method: str, path: tuple[str, ...], *, headers: Mapping[str, str], **more: Any) -> Any:
+        if not all(path):
+            raise InvalidRequest("An empty name names nothing: give the id, name or MAC address that `pxed node list` shows")
         url = "/".join([self.endpoint.url, "api/v1", *(quote(part, safe="") for part in path)])
         sent = Headers({name: [value] for name, value in {**headers, "Authorization": f"Bearer {self.endpoint.token}"}.items()})
         try:

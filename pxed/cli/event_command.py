@@ -49,6 +49,10 @@ def events(invocation: Invocation, handle: str, following: bool, last_n: int | N
             stored += [event] if wanted(event) else []
         for event in stored[-last_n:] if last_n else [] if last_n == 0 else stored:
             emit(event)
+        if not (stored or as_json or following):
+            click.echo(
+                "Nothing is stored of it." if kind is None else f"Nothing is stored of it whose kind begins with {kind!r}.", err=True
+            )
         if following:
             node_id = (await client.get("nodes", handle))["id"]
             follower = Follower(client, invocation.pace, after=last, node=node_id, lost=say_lost)

@@ -38,7 +38,7 @@ def install() -> None:
     pxed install show INSTALL           one of them, step by step
     pxed install cancel INSTALL         it gets no offer from then on
     pxed install retry INSTALL          a new one like it
-    pxed install restart INSTALL        a parked one, from its first step
+    pxed install restart INSTALL        a parked one goes on where it stopped
 
     INSTALL is an id, the beginning of one, or a node (its latest install).
     NODE is an id, a name or a MAC address; a MAC that has not been seen yet is armed in advance. The install starts when the machine
@@ -173,9 +173,9 @@ def retry(invocation: Invocation, handle: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def restart(invocation: Invocation, handle: str, as_json: bool) -> None:
-    """Run a parked install again from its first step.
+    """Let a parked install go on where it stopped, once what parked it is mended.
 
-    That is for a parked install whose recipe no longer fits after an upgrade.
+    `pxed install show` says why it was parked. To install from the beginning instead: `pxed install retry`.
 
     \b
     Example:

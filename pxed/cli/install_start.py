@@ -44,7 +44,7 @@ class Reader:
 @click.command()
 @click.argument("node", metavar="NODE")
 @click.argument("os_name", metavar="OS")
-@click.option("--release", metavar="R", help="Release of the OS (default: its newest; `pxed os list`).")
+@click.option("--release", metavar="R", help="Release of the OS (default: the first that `pxed os list` names).")
 @click.option("-o", "--option", "assignments", multiple=True, metavar="KEY=VALUE",
               help="One option; KEY is a dotted path (users.0.name), VALUE is JSON or text, @FILE a file, - standard input.")  # fmt: skip
 @click.option("--options-file", metavar="FILE", help="Options as a JSON or TOML file (- is JSON on standard input); -o goes over it.")

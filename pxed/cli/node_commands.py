@@ -9,6 +9,7 @@ import click
 from pxed.cli.client import Client
 from pxed.cli.invocation import Invocation, json_option
 from pxed.cli.output import ago, clean, console, local, print_fields, print_json, print_table, styled
+from pxed.errors import InvalidRequest
 
 
 @click.group()
@@ -229,11 +230,15 @@ def dhcp(invocation: Invocation, handle: str, server: str | None, as_json: bool)
     async def ask(client: Client) -> Any:
         return await client.get("nodes", handle, "dhcp")
 
-    pieces = [each for each in invocation.call(ask)["lines"] if str(each.get("server")).lower().startswith((server or "").lower())]
+    known = invocation.call(ask)["lines"]
+    pieces = [each for each in known if str(each.get("server")).lower().startswith((server or "").lower())]
+    if known and not pieces:
+        there = ", ".join(clean(each.get("server")) for each in known)
+        raise InvalidRequest(f"There are no lines for the server {server!r}; there are some for {there}", field="--server")
     if as_json:
         print_json({"lines": pieces})
         return
-    click.echo(site_lines(pieces) or "There are none: no served interface has an address, or there is no such server.")
+    click.echo(site_lines(pieces) or "There are none: no served interface has an address (`pxed doctor`).")
 
 
 def site_lines(pieces: list[dict[str, Any]]) -> str:

@@ -49,6 +49,11 @@ def normalise_mac(text: str) -> str:
     return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
 
 
+def is_one_card(mac: str) -> bool:
+    """Whether a normalised `mac` can be one network card's: not all zeros, no group's (IEEE 802: the lowest bit of the first byte)."""
+    return mac != "00:00:00:00:00:00" and int(mac[:2], 16) & 1 == 0
+
+
 def mac_from_bytes(chaddr: bytes) -> str:
     """The 6 bytes of an Ethernet `chaddr` > ``aa:bb:cc:dd:ee:ff``; longer hardware addresses give as many pairs."""
     return chaddr.hex(":")

@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from pxed.errors import Conflict, InvalidRequest, NotFound
 from pxed.node import rows
 from pxed.node.crowd import Crowd
-from pxed.node.identity import firmware_of, normalise_mac
+from pxed.node.identity import firmware_of, is_one_card, normalise_mac
 from pxed.node.model import Boot, Node
 from pxed.node.timeline import printable
 from pxed.store.lazy import Batch, LazyWriter
@@ -180,6 +180,8 @@ class Inventory:
             wanted = normalise_mac(mac)
         except ValueError as error:
             raise InvalidRequest(str(error), field="mac", expected="six pairs of hexadecimal digits") from error
+        if not is_one_card(wanted):
+            raise InvalidRequest(f"No machine has the MAC address {wanted}", field="mac", expected="the address of one network card")
         node = self._by_mac.get(wanted)
         if name is not None:
             self._check_name(name, node)

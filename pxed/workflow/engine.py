@@ -322,7 +322,7 @@ class Engine:
             return await self._store.write(op)
         except IntegrityError:
             other = next((each.id for each in self.all(node=install.node_id) if each.state == "running"), "another one")
-            raise Conflict(f"An install ({other}) is running on this node already") from None
+            raise Conflict(f"An install ({other}) is running on this node already; cancel it first") from None
         except NotRunning:
             raise Conflict(f"Install {install.id} is {install.state} already") from None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.cli.fake import Appliance, a_node, an_error, an_install
 
 
@@ -112,7 +114,29 @@ def test_the_lines_for_the_sites_own_server_can_be_pasted_out(appliance: Applian
     assert "# ISC dhcpd: /etc/dhcp/dhcpd.conf\nhost x {\n  next-server 10.0.0.1;\n}\n" in out
     assert appliance.pxed("node", "dhcp", "web1", "--server", "kea").stdout == '# Kea: kea.json\n"client-classes": []\n'
     assert appliance.json("node", "dhcp", "web1", "--server", "isc")["lines"] == pieces[:1]
-    assert "There are none" in appliance.pxed("node", "dhcp", "web1", "--server", "vms").stdout
+
+
+def test_lines_for_a_server_that_there_are_none_for_are_wrong_use(appliance: Appliance) -> None:
+    appliance.api.routes["GET", "nodes/web1/dhcp"] = (200, {"lines": [{"server": "Kea", "file": "kea.json", "text": ""}]})
+    for more in ((), ("--json",)):
+        result = appliance.pxed("node", "dhcp", "web1", "--server", "vms", *more)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == "pxed: There are no lines for the server 'vms'; there are some for Kea\n"
+    appliance.api.routes["GET", "nodes/web1/dhcp"] = (200, {"lines": []})
+    assert "pxed doctor" in appliance.pxed("node", "dhcp", "web1").stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("node", "show"), ("node", "remove"), ("node", "release"), ("events",), ("install", "show"), ("install", "cancel"), ("watch",)],
+)
+def test_an_empty_name_is_wrong_use_and_asks_for_no_list(appliance: Appliance, words: tuple[str, ...]) -> None:
+    """A script's unset variable: ``GET nodes/`` would be the list of all."""
+    appliance.api.routes |= {("GET", "nodes/"): (200, {"nodes": []}), ("GET", "installs/"): (200, {"installs": []})}
+    result = appliance.pxed(*words, "")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "An empty name names nothing" in result.stderr
+    assert appliance.api.asked == []
 
 
 def test_removing_a_machine(appliance: Appliance) -> None:

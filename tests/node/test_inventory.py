@@ -239,6 +239,14 @@ def test_something_that_is_no_mac_is_refused_with_its_field() -> None:
     assert caught.value.field == "mac"
 
 
+@pytest.mark.parametrize("mac", ["ff:ff:ff:ff:ff:ff", "01005e000001", "33-33-00-00-00-01", "0000.0000.0000"])
+def test_an_address_that_no_card_has_is_refused_with_its_field(mac: str) -> None:
+    rack = Rack()
+    with pytest.raises(InvalidRequest) as caught:
+        result_of(rack.inventory.add(mac))
+    assert (caught.value.field, rack.inventory.all()) == ("mac", [])
+
+
 def test_a_name_belongs_to_one_node() -> None:
     rack = Rack()
     result_of(rack.inventory.add(A, name="web1"))

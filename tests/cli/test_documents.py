@@ -22,7 +22,7 @@ _NO_FILE = "does not exist"
 
 def commands(page: Path) -> list[str]:
     """What stands behind ``pxed`` in code blocks, and between back quotes in the text."""
-    found = []
+    found: list[str] = []
     fenced = False
     for line in page.read_text(encoding="utf-8").splitlines():
         fenced ^= line.lstrip().startswith("```")

@@ -12,6 +12,7 @@ from tests.lab.assets import Assets
 from tests.lab.bootsector import write_disk
 from tests.lab.journey import TO_THE_INSTALLER, Journey
 from tests.lab.machine import Firmware, Machine
+from tests.lab.process import eventually
 from tests.lab.scene import Scene
 
 pytestmark = pytest.mark.lab
@@ -25,9 +26,10 @@ SITE_BOOT = (
 """A site whose DHCP server sends every machine to pxed for good: next-server and file name set by its administrator."""
 
 
-def _arm(scene: Scene, machine: Machine) -> None:
+def _arm(scene: Scene, machine: Machine) -> str:
     options = scene.options(machine.name.replace("_", "-"))
-    scene.appliance.cli("install", machine.mac, "debian", "--release", "12", "--options-file", "-", stdin=json.dumps(options))
+    words = ("install", machine.mac, "debian", "--release", "12", "--options-file", "-", "--json")
+    return str(json.loads(scene.appliance.cli(*words, stdin=json.dumps(options)))["id"])
 
 
 OFFERS = {"bios": ("ipxe-http", "binl"), "uefi": ("uefi", "binl"), "uefi-http": ("http-boot", "plain")}
@@ -42,10 +44,9 @@ def test_case_106_real_firmware_reaches_its_profile_and_the_installer(scene: Sce
     Fails (at `offer`) when offers lack option 60; (at `profile`) when the offer for iPXE names the boot program again.
     """
     machine = scene.machine(firmware)
-    _arm(scene, machine)
+    made = _arm(scene, machine)
     machine.power_on()
     Journey(scene.appliance, machine, say=say).through(*(TO_THE_INSTALLER[:2] if firmware == "bios" else TO_THE_INSTALLER))
-    machine.power_off()
     events, node = scene.appliance.events(machine.mac), scene.appliance.node(machine.mac)
     assert node["firmware"] == firmware.removesuffix("-http")
     assert node["facts"]["product"].startswith("Standard PC"), "iPXE puts what SMBIOS says into the profile's URL"
@@ -59,6 +60,31 @@ def test_case_106_real_firmware_reaches_its_profile_and_the_installer(scene: Sce
     if firmware == "uefi-http":
         fetched = [event["text"] for event in events if event["kind"] == "http.file"]
         assert any("snponly.efi" in text for text in fetched), "HTTP Boot fetches iPXE by HTTP"
+        _is_cut_off_and_ordered_again(scene, machine, made, say)
+    machine.power_off()
+
+
+def _is_cut_off_and_ordered_again(scene: Scene, machine: Machine, install_id: str, say: Callable[[str], None]) -> None:
+    """Its installer has its answer file, so the disk may hold anything: after a restart the machine is offered nothing and its operator is
+    told why (docs/adr/0015); ordered again, it is given the installer. Fails when an armed node is offered its installer until the end."""
+    since, told = time.time(), scene.appliance.events(machine.mac)[-1]["id"]
+    machine.reset()
+    eventually("pxed says that it restarted", lambda: "install.rebooted" in _kinds(scene, machine, told), within=120)
+    assert scene.wire.heard(mac=machine.mac, what="DISCOVER", since=since), "the firmware did ask"
+    assert scene.wire.from_appliance(mac=machine.mac, since=since) == []
+    assert scene.appliance.install(install_id)["state"] == "running"
+    assert "retry" in scene.appliance.node(machine.mac)["verdict"]
+    again = str(json.loads(scene.appliance.cli("install", "retry", machine.mac, "--json"))["id"])
+    assert scene.appliance.install(install_id)["state"] == "cancelled"
+    told = scene.appliance.events(machine.mac)[-1]["id"]
+    machine.reset()
+    eventually("the installer is offered again", lambda: "dhcp.offer" in _kinds(scene, machine, told), within=120)
+    assert scene.appliance.node(machine.mac)["boot"]["install"] == again
+    say(f"        {machine.name}: restarted while its installer worked: silence; ordered again: an offer")
+
+
+def _kinds(scene: Scene, machine: Machine, after: int) -> list[str]:
+    return [event["kind"] for event in scene.appliance.events(machine.mac, after=after)]
 
 
 def test_an_unarmed_machine_is_listed_and_left_alone(scene: Scene, say: Callable[[str], None]) -> None:

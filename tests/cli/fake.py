@@ -176,7 +176,8 @@ class World:
             if ended:
                 return
             ended.append(result)
-            ours = [str(call) for call in reactor.getDelayedCalls() if call is not limit and call not in planned]
+            left = [call for call in reactor.getDelayedCalls() if call is not limit and call not in planned]
+            ours = [str(call) for call in left if call.getTime() > reactor.seconds()]  # what is due is about to happen, as an abort is
             self.delayed += [call for call in ours if not any(name in call for name in _SERVERS_OWN)]
             reactor.stop()
 

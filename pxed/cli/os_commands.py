@@ -137,7 +137,7 @@ def options(invocation: Invocation, family: str, release: str | None, as_json: b
 
     found = invocation.call(ask)
     if as_json:
-        print_json(found)
+        print_json(found["schema"])
         return
     rows = [[path, kind, default, text] for path, kind, default, text in describe(found["schema"])]
     print_table(["OPTION", "TYPE", "DEFAULT", "WHAT"], rows, empty=f"{clean(family)} has no options.")

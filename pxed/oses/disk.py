@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from pxed.oses.strict import Strict, names
 
@@ -33,6 +33,10 @@ def _mark(value: str) -> str:
     return value.strip()
 
 
+_GIVEN_SIZE = WithJsonSchema(
+    {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^([1-9][0-9]{0,8}\s*[MGT]?|auto|grow)$"}]}
+)
+"""Sizes as they are written; what is stored is a number or ``grow``."""
 Mark = Annotated[str, AfterValidator(_mark)]
 
 
@@ -94,7 +98,9 @@ class Partition(Strict):
     """One partition (or logical volume, if the layout is lvm)."""
 
     mountPoint: Annotated[str, AfterValidator(_mount_point)]
-    size: int | Literal["grow"] = Field(description="Megabytes of 10^6 bytes, or with a unit (500M, 20G, 2T), or auto for what is left")
+    size: Annotated[int | Literal["grow"], _GIVEN_SIZE] = Field(
+        description="Megabytes of 10^6 bytes, or with a unit (500M, 20G, 2T), or auto for what is left"
+    )
     fsType: Literal["ext4", "ext3", "ext2", "xfs", "btrfs", "vfat", "swap"] = Field(
         default="ext4", validation_alias=names("fsType", "filesystem")
     )

@@ -10,6 +10,8 @@ from pxed.oses.options import SECRETS, CommonOptions
 
 PXED = "pxed"
 """The origin of a family or release that is no operator's."""
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+"""That of pydantic's schemas. Only a name: nothing is fetched from there."""
 
 
 def listing(families: Iterable[Family]) -> list[dict[str, Any]]:
@@ -58,4 +60,4 @@ def schema(options: type[CommonOptions]) -> dict[str, Any]:
         for name, each in made["properties"].items()
         if name not in options.refused
     }
-    return made
+    return {"$schema": DIALECT, **made}

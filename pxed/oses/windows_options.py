@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from pxed.oses.accounts import User
 from pxed.oses.disk import Disk, disk_choice
@@ -26,6 +26,7 @@ USER_NAME = 20
 BUILT_IN = frozenset({"administrator", "guest", "defaultaccount", "wdagutilityaccount", "system", "none"})
 
 _EDITION = r"^[A-Za-z0-9][A-Za-z0-9 ._()+-]{0,100}$"
+_GIVEN_EDITION = WithJsonSchema({"anyOf": [{"type": "string", "pattern": _EDITION}, {"type": "integer", "minimum": 1}]})
 
 
 def _password(value: str) -> str:
@@ -168,7 +169,7 @@ class WindowsOptions(CommonOptions):
         validation_alias=names("disk", "installDisk"),
         description="index (counted over the disks that are not USB) or model; default: the first",
     )
-    edition: Annotated[str, Field(pattern=_EDITION)] | None = Field(
+    edition: Annotated[str, Field(pattern=_EDITION), _GIVEN_EDITION] | None = Field(
         default=None,
         validation_alias=names("edition", "imageIndex", "imageName"),
         description="Number, name or edition of the image on the medium; default: Standard with desktop, or Pro",

@@ -36,7 +36,7 @@ def test_the_real_schema_of_debian_becomes_paths_that_o_takes(appliance: Applian
     out = appliance.pxed("os", "options", "debian").stdout
     assert "users.N.password" in out
     assert "-o users.0.password=@FILE" in out
-    assert appliance.json("os", "options", "debian")["schema"] == schema
+    assert appliance.json("os", "options", "debian") == schema, "a JSON Schema, as it can be given to a validator"
     appliance.pxed("os", "options", "debian", "--release", "12")
     assert appliance.api.asked[-1] == ("GET", "oses/debian", {"release": "12"})
 

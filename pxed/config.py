@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import secrets
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -142,9 +144,16 @@ class DhcpSettings(_Section):
 class RepositorySettings(_Section):
     """A tree of installer files: layers tried in order: a directory, an .iso, an http(s) URL or ``apt`` (this host's own mirror)."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+    name: str
     layers: Annotated[tuple[str, ...], Field(min_length=1)]
     cache_bytes: Annotated[int, Field(ge=1 << 20)] = 20 << 30
+
+    @field_validator("name")
+    @classmethod
+    def _name_shape(cls, name: str) -> str:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,62}", name):
+            raise ValueError(f"the name of a repository has lower-case letters, digits, dots and hyphens, up to 63, not {name!r}")
+        return name
 
     @field_validator("layers")
     @classmethod
@@ -245,7 +254,24 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
     except ValidationError as e:
         first = e.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(first["msg"], file=str(path or "command line"), key=key) from e
+        raise ConfigError(_said(first, key), file=str(path or "command line"), key=key) from e
+
+
+def _said(wrong: Mapping[str, Any], key: str) -> str:
+    """What pydantic says of a value, in words for whoever wrote the file."""
+    if wrong["type"] == "extra_forbidden":
+        near = get_close_matches(key.rpartition(".")[2], _setting_names(Settings), n=1)
+        return f"is no setting of pxed{f'; perhaps {near[0]}' if near else ''}"
+    return str(wrong["msg"]).removeprefix("Value error, ")
+
+
+def _setting_names(section: type[BaseModel]) -> list[str]:
+    """Every name that may stand in the file, of all its tables."""
+    names = []
+    for name, field in section.model_fields.items():
+        inner = [each for each in (field.annotation, *get_args(field.annotation)) if isinstance(each, type) and issubclass(each, BaseModel)]
+        names += [name, *(deeper for each in inner for deeper in _setting_names(each))]
+    return names
 
 
 def _lay_over(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

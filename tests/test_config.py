@@ -46,6 +46,25 @@ def test_a_wrong_value_names_file_and_key(tmp_path: Path, text: str, key: str) -
     assert str(file) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("inteface = ['eth1']", "inteface: is no setting of pxed; perhaps interfaces"),
+        ("[dhcp]\nboot_chian = 'shim-grub'", "dhcp.boot_chian: is no setting of pxed; perhaps boot_chain"),
+        ("[installs]\nkeepdays = 3", "installs.keepdays: is no setting of pxed; perhaps keep_days"),
+        ("colour = 'blue'", "colour: is no setting of pxed"),
+        ("[[dhcp.quirks]]\nname = 'x'", "dhcp.quirks.0: names no condition: at least one of mac, vendor_class, uuid, product, arch"),
+        ("[[repository]]\nname = 'Debian!'\nlayers = ['apt']", "lower-case letters, digits, dots and hyphens, up to 63, not 'Debian!'"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_for_who_wrote_the_file(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "pxed.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    assert str(caught.value).endswith(said)
+
+
 def test_no_toml_and_no_file_are_one_sentence(tmp_path: Path) -> None:
     file = tmp_path / "pxed.toml"
     with pytest.raises(ConfigError, match="can't be read"):

@@ -84,6 +84,7 @@ def look(settings: Settings, root: Path) -> list[Finding]:
         *preflight.boot_programs(root, scan(root)),
         *preflight.state_directory(settings.state_dir),
         *preflight.own_oses(settings),
+        *preflight.repositories(settings),
         *diagnosis.secrets(settings.state_dir, settings.token_file),
         *diagnosis.entropy(),
     ]

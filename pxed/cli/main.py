@@ -38,7 +38,8 @@ class Sentence(click.ClickException):
     """An expected error: one line on standard error and an exit status, never a traceback."""
 
     def __init__(self, cause: PxedError) -> None:
-        super().__init__(clean(cause))
+        expected = cause.expected if isinstance(cause, InvalidRequest) else ""
+        super().__init__(clean(f"{cause} (expected: {expected})" if expected and expected not in str(cause) else cause))
         self.exit_code = 2 if isinstance(cause, _ENVIRONMENT) else 1  # type: ignore[misc] # click means it to be set so
 
     def show(self, file: Any = None) -> None:  # noqa: ARG002 - click's signature

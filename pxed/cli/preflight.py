@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Thread
 
 from pxed.cli import host
 from pxed.cli.findings import Finding
@@ -17,12 +18,15 @@ from pxed.cli.host import Holder, Interface, Protocol
 from pxed.config import Settings
 from pxed.errors import ConfigError
 from pxed.oses.own import with_own
+from pxed.repo.aptsource import debian_mirror
 from pxed.repo.bootprograms import BootPrograms
 
 Ports = Sequence[tuple[str, Protocol, int]]
 
 _FEW_BYTES = 200 << 20
 _ENOUGH_BYTES = 2 << 30
+PATIENCE = 2.0
+"""Seconds that a file system has for an answer."""
 
 
 def port_list(settings: Settings) -> Ports:
@@ -167,6 +171,29 @@ def own_oses(settings: Settings) -> list[Finding]:
         return [Finding("own systems", "fail", str(wrong), f"Mend the file, then: pxed os check {settings.own_oses}")]
     names = [f"{family.name} {release.name}" for family, release in own.added()]
     return [Finding("own systems", "ok", f"{len(names)} releases of your own: {', '.join(names[:20])}")] if names else []
+
+
+def repositories(settings: Settings, *, mirror: Callable[[], str | None] = debian_mirror) -> list[Finding]:
+    """Of each layer that the configuration names and that is not there: what nodes will miss, as a ``warn``."""
+    found = []
+    for repository in settings.repository:
+        for layer in repository.layers:
+            if layer == "apt" and mirror() is None:
+                text = f"This host's apt names no Debian mirror, so the repository {repository.name} has nothing of it"
+                found.append(Finding("repositories", "warn", text, f"Name one: --repository {repository.name}=http://MIRROR/debian"))
+            elif layer.startswith("/") and not _is_there(Path(layer)):
+                text = f"There is nothing at {layer}, where the repository {repository.name} has its files"
+                found.append(Finding("repositories", "warn", text, "Put it there and restart pxed, or name another path"))
+    return found
+
+
+def _is_there(path: Path) -> bool:
+    """Whether `path` exists; also if its file system has not answered for `PATIENCE` seconds: a dead file server holds nothing up."""
+    seen: list[bool] = []
+    looking = Thread(target=lambda: seen.append(path.exists()), daemon=True)
+    looking.start()
+    looking.join(PATIENCE)
+    return seen[0] if seen else True
 
 
 def boot_programs(root: Path, programs: BootPrograms) -> list[Finding]:

@@ -100,6 +100,7 @@ def look(settings: Settings, *, link: bool) -> list[Finding]:
         *preflight.interfaces(settings, host.interfaces()),
         *preflight.ports(settings),
         *preflight.state_directory(settings.state_dir),
+        *preflight.repositories(settings),
     ]
     if not any(each.level == "fail" for each in found):
         try:

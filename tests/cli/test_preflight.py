@@ -153,3 +153,17 @@ def test_boot_programs_are_told_per_architecture(tmp_path: Path) -> None:
 def test_the_worst_finding_decides() -> None:
     ok, warn, fail = (Finding("x", level, "") for level in ("ok", "warn", "fail"))
     assert (worst([]), worst([ok]), worst([ok, warn]), worst([warn, fail, ok])) == ("ok", "ok", "warn", "fail")
+
+
+def test_layers_that_are_not_there_are_named_with_their_repository(tmp_path: Path) -> None:
+    repository = [
+        {"name": "debian", "layers": ["apt", "http://mirror.example/debian"]},
+        {"name": "iso", "layers": [str(tmp_path), "/nope"]},
+    ]
+    findings = preflight.repositories(settings(repository=repository), mirror=lambda: None)
+    assert [(each.level, each.text) for each in findings] == [
+        ("warn", "This host's apt names no Debian mirror, so the repository debian has nothing of it"),
+        ("warn", "There is nothing at /nope, where the repository iso has its files"),
+    ]
+    assert "--repository debian=http://MIRROR/debian" in findings[0].remedy
+    assert preflight.repositories(settings(), mirror=lambda: "http://mirror.example/debian") == []

@@ -46,7 +46,13 @@ def state(tmp_path: Path) -> Path:
 
 def check(net: Network, state: Path, *words: str) -> Result:
     with net.inside(net.here):
-        return run("up", "--check", "--no-link", *words, state_dir=state)
+        return run("up", "--check", "--no-link", "--repository", f"debian={state}", *words, state_dir=state)
+
+
+def test_a_repository_that_is_not_there_is_mentioned_and_no_obstacle(net: Network, state: Path) -> None:
+    result = check(net, state, "-i", "here0", "--repository", f"x={state}/none")
+    assert result.exit_code == 0
+    assert f"There is nothing at {state}/none, where the repository x has its files. Put it there" in result.output
 
 
 def test_a_host_that_is_ready_may_start_and_has_its_state_directory(net: Network, state: Path) -> None:

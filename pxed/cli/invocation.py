@@ -37,20 +37,28 @@ def run_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     from twisted.python.failure import Failure
 
     ended: list[T | Failure] = []
-
+    interrupted: list[bool] = []
     begun: list[Deferred[None]] = []
 
     def end(result: T | Failure) -> None:
         ended.append(result)
-        if reactor.running:
+        if reactor.running and not interrupted:
             reactor.stop()
 
+    def interrupt() -> None:
+        """Ctrl-C: the coroutine's own clean-up runs (a hidden cursor comes back), what it raises is no news. Before the reactor breaks its
+        connections off, or it would tell of an appliance that is gone."""
+        if not ended:
+            interrupted.append(True)
+            for each in begun:
+                each.cancel()
+
     reactor.callWhenRunning(lambda: begun.append(Deferred.fromCoroutine(work(reactor)).addBoth(end)))
+    reactor.addSystemEventTrigger("before", "shutdown", interrupt)
     reactor.run()
-    if not ended:
-        # Ctrl-C: the coroutine's own clean-up runs now (a hidden cursor comes back), what it raises is no news.
+    if interrupted or not ended:
         for each in begun:
-            each.cancel()
+            each.cancel()  # once more, if it waited again
         raise KeyboardInterrupt
     result = ended[0]
     if isinstance(result, Failure):

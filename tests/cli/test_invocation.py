@@ -47,3 +47,27 @@ except KeyboardInterrupt:
 """)
     assert done.stdout == "cleaned up\ninterrupted\n"
     assert "Traceback" not in done.stderr
+
+
+def test_control_c_comes_before_the_loss_of_the_connections_that_it_closes() -> None:
+    """Otherwise `pxed watch` says at its end that the appliance broke the connection off."""
+    done = run("""
+from twisted.internet import endpoints, protocol
+class Told(protocol.Protocol):
+    def connectionLost(self, reason):
+        print("lost", flush=True)
+async def work(reactor):
+    port = reactor.listenTCP(0, protocol.Factory.forProtocol(protocol.Protocol), interface="127.0.0.1")
+    client = endpoints.TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
+    await client.connect(protocol.Factory.forProtocol(Told))
+    reactor.callLater(0.05, os.kill, os.getpid(), signal.SIGINT)
+    try:
+        await task.deferLater(reactor, 60)
+    finally:
+        print("cleaned up", flush=True)
+try:
+    run_reactor(work)
+except KeyboardInterrupt:
+    print("interrupted")
+""")
+    assert done.stdout == "cleaned up\nlost\ninterrupted\n"

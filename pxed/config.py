@@ -185,6 +185,13 @@ class Settings(_Section):
     repository: tuple[RepositorySettings, ...] = (RepositorySettings(name="debian", layers=("apt",)),)
     http_proxy: str | None = None
 
+    @field_validator("http_proxy")
+    @classmethod
+    def _proxy_shape(cls, url: str | None) -> str | None:
+        if url is not None and not re.fullmatch(r"http://[A-Za-z0-9.-]+(?::\d{1,5})?/?", url):
+            raise ValueError("a proxy is http://HOST:PORT, without a user or password")
+        return url
+
     @model_validator(mode="after")
     def _unique_repositories(self) -> Self:
         names = [each.name for each in self.repository]
@@ -260,17 +267,17 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
 def _said(wrong: Mapping[str, Any], key: str) -> str:
     """What pydantic says of a value, in words for whoever wrote the file."""
     if wrong["type"] == "extra_forbidden":
-        near = get_close_matches(key.rpartition(".")[2], _setting_names(Settings), n=1)
+        near = get_close_matches(key.rpartition(".")[2], setting_names(Settings), n=1)
         return f"is no setting of pxed{f'; perhaps {near[0]}' if near else ''}"
-    return str(wrong["msg"]).removeprefix("Value error, ")
+    return str(wrong["msg"]).removeprefix("Value error, ").replace("a valid tuple", 'a list, like ["eth1"]')
 
 
-def _setting_names(section: type[BaseModel]) -> list[str]:
+def setting_names(section: type[BaseModel]) -> list[str]:
     """Every name that may stand in the file, of all its tables."""
     names = []
     for name, field in section.model_fields.items():
         inner = [each for each in (field.annotation, *get_args(field.annotation)) if isinstance(each, type) and issubclass(each, BaseModel)]
-        names += [name, *(deeper for each in inner for deeper in _setting_names(each))]
+        names += [name, *(deeper for each in inner for deeper in setting_names(each))]
     return names
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import re
 import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pxed.config import Settings, load, prepare_state
+from pxed.config import Settings, load, prepare_state, setting_names
 from pxed.errors import ConfigError, HostProblem
 
 
@@ -54,6 +55,8 @@ def test_a_wrong_value_names_file_and_key(tmp_path: Path, text: str, key: str) -
         ("[installs]\nkeepdays = 3", "installs.keepdays: is no setting of pxed; perhaps keep_days"),
         ("colour = 'blue'", "colour: is no setting of pxed"),
         ("[[dhcp.quirks]]\nname = 'x'", "dhcp.quirks.0: names no condition: at least one of mac, vendor_class, uuid, product, arch"),
+        ("interfaces = 'eth1'", 'interfaces: Input should be a list, like ["eth1"]'),
+        ("http_proxy = 'proxy:3128'", "http_proxy: a proxy is http://HOST:PORT, without a user or password"),
         ("[[repository]]\nname = 'Debian!'\nlayers = ['apt']", "lower-case letters, digits, dots and hyphens, up to 63, not 'Debian!'"),
     ],
 )
@@ -63,6 +66,26 @@ def test_what_is_wrong_is_said_in_words_for_who_wrote_the_file(tmp_path: Path, t
     with pytest.raises(ConfigError) as caught:
         load(file)
     assert str(caught.value).endswith(said)
+
+
+def example() -> str:
+    page = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    return page.split("```toml\n")[1].split("```")[0]
+
+
+def test_the_documents_example_is_a_configuration_that_names_every_setting(tmp_path: Path) -> None:
+    file = tmp_path / "pxed.toml"
+    file.write_text(example())
+    assert load(file).ports == load().ports
+    there = set(re.findall(r"^#? ?(?:\[+)?([a-z_.]+)", example(), re.MULTILINE))
+    there = {name for each in there for name in each.split(".")}
+    assert set(setting_names(Settings)) - there == set()
+
+
+def test_the_documents_example_shows_the_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "pxed.toml"
+    file.write_text(example().rpartition("[[repository]]")[0].replace("interfaces =", "# "))
+    assert load(file) == load()
 
 
 def test_no_toml_and_no_file_are_one_sentence(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from pxed.errors import ConfigError, HostProblem
 
@@ -176,7 +176,7 @@ class Settings(_Section):
     state_dir: Path = DEFAULT_STATE_DIR
     os_dir: Path | None = None
     tftproot: Path | None = None
-    database: str | None = None
+    database: SecretStr | None = None
     ports: Ports = Ports()
     dhcp: DhcpSettings = DhcpSettings()
     tftp: TftpSettings = TftpSettings()
@@ -212,7 +212,8 @@ class Settings(_Section):
 
     @property
     def database_url(self) -> str:
-        return self.database or f"sqlite:///{self.state_dir / 'pxed.db'}"
+        """It may hold a password: for `pxed.store` alone."""
+        return self.database.get_secret_value() if self.database is not None else f"sqlite:///{self.state_dir / 'pxed.db'}"
 
     @property
     def cache_dir(self) -> Path:

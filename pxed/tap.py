@@ -210,8 +210,11 @@ class Appliance(service.MultiService):
         try:
             await self.store.open()
         except StorageUnavailable as e:
-            where = "that the configuration names" if self.settings.database else self.settings.state_dir / "pxed.db"
-            raise HostProblem(f"the database {where} can't be opened: {e}", "Mend or restore it, or give another --state-dir") from e
+            where = str(self.settings.state_dir / "pxed.db")
+            remedy = "Mend or restore it, or give another --state-dir"
+            if self.settings.database is not None:
+                where, remedy = "that the configuration names", "Mend what is wrong there, or `database` in the configuration"
+            raise HostProblem(f"the database {where} can't be opened: {e}", remedy) from e
 
     def _could_not_begin(self, failure: Failure) -> None:
         """The store can't be opened, or a bug: say it and end with status 2 (twistd itself would end with 0)."""

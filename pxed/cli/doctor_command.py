@@ -83,6 +83,7 @@ def look(settings: Settings, root: Path) -> list[Finding]:
         *firewall.findings(firewall.read_host(), names, wanted),
         *preflight.boot_programs(root, scan(root)),
         *preflight.state_directory(settings.state_dir),
+        *preflight.database(settings),
         *preflight.own_oses(settings),
         *preflight.repositories(settings),
         *diagnosis.secrets(settings.state_dir, settings.token_file),

@@ -16,7 +16,7 @@ from pxed.cli import host
 from pxed.cli.findings import Finding
 from pxed.cli.host import Holder, Interface, Protocol
 from pxed.config import Settings
-from pxed.errors import ConfigError
+from pxed.errors import ConfigError, HostProblem, StorageUnavailable
 from pxed.oses.own import with_own
 from pxed.repo.aptsource import debian_mirror
 from pxed.repo.bootprograms import BootPrograms
@@ -161,6 +161,23 @@ def state_directory(path: Path, *, free: Callable[[Path], int] = free_bytes) -> 
             Finding("state", "warn", f"The state directory {path} has little room for cached packages: {room}", "Make room (2 GiB or more)")
         ]
     return [Finding("state", "ok", f"The state directory {path} can be written, {room}")]
+
+
+def database(settings: Settings) -> list[Finding]:
+    """Whether the database that the configuration names answers; nothing if it names none."""
+    if settings.database is None:
+        return []
+    from pxed.store.database import look  # half of what the command would take to start
+
+    mend = "Mend `database` in the configuration (docs/database.md)"
+    try:
+        return [Finding("database", "ok", f"{look(settings.database_url)} can be used")]
+    except HostProblem as e:
+        return [Finding("database", "fail", e.problem, e.remedy)]
+    except ConfigError as e:
+        return [Finding("database", "fail", str(e), mend)]
+    except StorageUnavailable as e:
+        return [Finding("database", "fail", f"The database that the configuration names can't be opened: {e}", mend)]
 
 
 def own_oses(settings: Settings) -> list[Finding]:

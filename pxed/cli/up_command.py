@@ -101,6 +101,7 @@ def look(settings: Settings, *, link: bool) -> list[Finding]:
         *preflight.ports(settings),
         *preflight.state_directory(settings.state_dir),
         *preflight.repositories(settings),
+        *preflight.database(settings),
     ]
     if not any(each.level == "fail" for each in found):
         try:

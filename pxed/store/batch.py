@@ -31,14 +31,17 @@ class Job:
     outcome: Any = None
 
 
-def commit_batch(connection: Connection, jobs: Sequence[Job]) -> None:
-    """Run `jobs` in order in one transaction and commit it; each `outcome` is set. StorageUnavailable: none of them happened."""
+def commit_batch(connection: Connection, jobs: Sequence[Job], committing: Callable[[DBAPICursor], None]) -> None:
+    """Run `jobs` in order in one transaction and commit it; each `outcome` is set. `committing` is called just before COMMIT.
+
+    StorageUnavailable: none of them happened, unless the answer to COMMIT was lost (`Database.has_committed`)."""
     connection.info["reads only"] = all(job.reads_only for job in jobs)
     try:
         with connection.begin():
             cursor = connection.connection.cursor()  # the driver's own: a savepoint through SQLAlchemy costs more than most operations
             for job in jobs:
                 _run(connection, cursor, job)
+            committing(cursor)
             cursor.close()
     except connection.dialect.loaded_dbapi.Error as error:
         raise unavailable(error) from error
@@ -50,15 +53,16 @@ def _run(connection: Connection, cursor: DBAPICursor, job: Job) -> None:
     cursor.execute("SAVEPOINT op")
     try:
         job.outcome = job.op(connection)
+        cursor.execute("RELEASE SAVEPOINT op")  # PostgreSQL refuses that after an error that `op` kept to itself
     except Exception as error:
         _undo(cursor, error)
         job.outcome = Failure(unavailable(error) if lies_with_the_disk(error) else error)
-    cursor.execute("RELEASE SAVEPOINT op")
 
 
 def _undo(cursor: DBAPICursor, error: Exception) -> None:
     """Undo one operation. If even that fails, the whole transaction is gone: StorageUnavailable for all of the batch."""
     try:
         cursor.execute("ROLLBACK TO SAVEPOINT op")
+        cursor.execute("RELEASE SAVEPOINT op")
     except Exception:
         raise unavailable(error) from error

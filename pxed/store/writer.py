@@ -31,7 +31,7 @@ MOST_WAITING = 50_000
 
 
 class Store:
-    """A database by URL: ``sqlite:////var/lib/pxed/pxed.db``, ``sqlite://`` for one in memory.
+    """A database by URL: ``sqlite:////var/lib/pxed/pxed.db``, ``sqlite://`` for one in memory, ``postgresql://USER@HOST/NAME``.
 
     `healthy` is False from a failure of the disk until the next commit; `problem` is that failure as a sentence. `commits` and
     `operations` count since `open`.
@@ -54,7 +54,8 @@ class Store:
         self.operations = 0
 
     async def open(self) -> None:
-        """Start the thread, open the database, bring its schema up to date. Once. ConfigError, StorageUnavailable."""
+        """Start the thread, open the database, bring its schema up to date. Once. ConfigError, HostProblem (PostgreSQL: no
+        driver, or another appliance uses the database), StorageUnavailable."""
         if self._thread is not None:
             raise RuntimeError("a store is opened once")
         opened: Deferred[None] = Deferred()
@@ -158,10 +159,12 @@ class Store:
 def commit_or_fail(database: Database, jobs: Sequence[Job]) -> StorageUnavailable | None:
     """Commit one batch; a problem is every job's problem. Never raises: the thread lives as long as the appliance."""
     try:
-        commit_batch(database.connection(), jobs)
+        commit_batch(database.connection(), jobs, database.committing)
     except BaseException as error:
         problem = unavailable(error)
         database.forget()
+        if database.has_committed():
+            return None
         for job in jobs:
             job.outcome = Failure(problem)
         return problem

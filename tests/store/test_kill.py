@@ -12,7 +12,7 @@ import pytest
 
 def write_and_kill(path: Path, first: int, acknowledgements: int) -> set[str]:
     """Start the writer, kill it after so many acknowledgements; all that it acknowledged."""
-    command = [sys.executable, "-m", "tests.store.writing_until_killed", str(path), str(first)]
+    command = [sys.executable, "-m", "tests.store.writing_until_killed", f"sqlite:///{path}", str(first)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         told = [writer.stdout.readline().strip() for _ in range(acknowledgements)]

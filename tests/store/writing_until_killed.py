@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from pxed.store import Store
 from pxed.store.schema import settings
 
-store = Store(f"sqlite:///{sys.argv[1]}", reactor=reactor)
+store = Store(sys.argv[1], reactor=reactor)
 first = int(sys.argv[2])
 
 

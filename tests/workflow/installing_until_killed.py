@@ -21,7 +21,7 @@ from pxed.workflow.engine import Engine
 from tests.workflow.recipes import BOOK
 
 clock = IReactorTime(reactor)
-store = Store(f"sqlite:///{sys.argv[1]}", reactor=reactor)
+store = Store(sys.argv[1], reactor=reactor)
 timeline = Timeline(now=time.time, store=store)
 inventory = Inventory(now=time.time, store=store, timeline=timeline)
 engine = Engine(store=store, inventory=inventory, timeline=timeline, recipes=BOOK, clock=clock, now=time.time)

@@ -16,9 +16,9 @@ from tests.workflow.recipes import BOOK
 PHASES = ("started", "installed", "booted")
 
 
-def install_and_kill(path: Path, lines: int) -> list[list[str]]:
+def install_and_kill(url: str, lines: int) -> list[list[str]]:
     """Run installs, kill after so many acknowledgements; all that was acknowledged, in words."""
-    command = [sys.executable, "-m", "tests.workflow.installing_until_killed", str(path)]
+    command = [sys.executable, "-m", "tests.workflow.installing_until_killed", url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as pxed:
         assert pxed.stdout is not None
         told = [pxed.stdout.readline() for _ in range(lines)]
@@ -29,12 +29,8 @@ def install_and_kill(path: Path, lines: int) -> list[list[str]]:
     return [line.split() for line in told]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("lines", [25, 120, 301])
-def test_every_acknowledged_notification_survives_kill_9_and_every_install_ends(tmp_path: Path, lines: int) -> None:
-    path = tmp_path / "pxed.db"
-    told = install_and_kill(path, lines) + install_and_kill(path, lines)
-    appliance = MemoryAppliance(BOOK, store=MemoryStore(url=f"sqlite:///{path}"))
+def nothing_is_lost(told: list[list[str]], appliance: MemoryAppliance) -> None:
+    """`appliance` has all that was acknowledged, and every install ends on it."""
     by_token = {install.token: install for install in appliance.engine.all()}
     for what, token, *phase in told:
         assert token in by_token, what
@@ -48,3 +44,11 @@ def test_every_acknowledged_notification_survives_kill_9_and_every_install_ends(
         assert [step for _, step, _ in journal_of(appliance, install)] == ["boot", "notification", "notification", "boot", "notification"]
     for node in appliance.inventory.all():
         assert boot_of(appliance, node.mac).install is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lines", [25, 120, 301])
+def test_every_acknowledged_notification_survives_kill_9_and_every_install_ends(tmp_path: Path, lines: int) -> None:
+    url = f"sqlite:///{tmp_path / 'pxed.db'}"
+    told = install_and_kill(url, lines) + install_and_kill(url, lines)
+    nothing_is_lost(told, MemoryAppliance(BOOK, store=MemoryStore(url=url)))

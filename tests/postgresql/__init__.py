@@ -1,0 +1,1 @@
+"""Everything that keeps state, on a real PostgreSQL."""

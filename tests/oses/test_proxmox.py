@@ -304,7 +304,9 @@ def test_a_first_boot_that_is_cut_off_goes_on_where_it_was(tmp_path: Path) -> No
     box = new_system(tmp_path, **options)
     box.fake("wget", "exit 4\n")
     script = files(**options)["firstboot.sh"]
-    assert box.run(script).returncode == 1
+    gives_up_early = script.replace('"$try" -lt 300', '"$try" -lt 3')
+    assert gives_up_early != script
+    assert box.run(gives_up_early).returncode == 1
     box.fake("wget", FAKES["wget"])
     assert box.run(script).returncode == 0
     assert len(box.calls("useradd")) == 1

@@ -131,7 +131,9 @@ class Database:
 
 def lies_with_the_disk(error: BaseException) -> bool:
     """Whether the database or its disk failed, rather than what was asked of it."""
-    return isinstance(error, (*_OUR_DISK, sqlite3.DatabaseError)) or type(error) is DatabaseError
+    if isinstance(error, (*_OUR_DISK, sqlite3.DatabaseError)) or type(error) is DatabaseError:
+        return True
+    return isinstance(error, DatabaseError) and getattr(error.orig, "sqlstate", None) in postgresql.TAKEN_AWAY
 
 
 def unavailable(error: BaseException) -> StorageUnavailable:

@@ -45,8 +45,13 @@ _HOLDER = text("""
     WHERE locktype = 'advisory' AND granted AND classid = :lock AND objsubid = 2
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """)
+_SELF = text("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+_END = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = :pid AND backend_start = :backend_start")
+"""Our own former session: where the network was cut, the server may not know yet that nobody is there any more."""
 _SIGN = text("INSERT INTO settings (key, value) VALUES ('appliance', :run) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
 _SIGNED = text("SELECT value FROM settings WHERE key = 'appliance'")
+TAKEN_AWAY = frozenset({"42501"})
+"""SQLSTATE: the role may not do any more what it could; that is nobody's mistake in what was asked."""
 LOST = "Restart pxed, so that it reads what the database holds now"
 
 
@@ -58,6 +63,7 @@ class Session:
         self._run = secrets.token_hex(8)
         self._has_signed = False
         self._in_doubt: str | None = None
+        self._backend: dict[str, Any] | None = None
 
     def begin(self, connection: Connection) -> None:
         """For each new connection: settings, lock, and whether the database is still ours. ConfigError (its encoding), HostProblem
@@ -65,6 +71,8 @@ class Session:
         self.check(connection)
         connection.execute(_SESSION)
         connection.commit()
+        if self._backend is not None:  # what it left half done is undone before the lock is ours
+            connection.execute(_END, self._backend)
         self._lock(connection)
         if self._has_signed and connection.scalar(_SIGNED) != self._run:
             raise StorageUnavailable(f"Another pxed has used the {self._name} meanwhile, or it was restored. {LOST}")
@@ -119,6 +127,7 @@ class Session:
                 f"The {self._name} is in use: {who} holds pxed's lock",
                 "One appliance per database: stop that one, or name another",
             ) from error
+        self._backend = dict(connection.execute(_SELF).mappings().one())
         connection.commit()
 
 

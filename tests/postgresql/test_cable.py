@@ -1,0 +1,77 @@
+"""Between pxed and PostgreSQL is a network, and rights that somebody else gives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Connection, text
+
+from pxed.errors import StorageUnavailable
+from pxed.store import Store
+from tests.postgresql.cable import Cable
+from tests.postgresql.cluster import Cluster
+from tests.postgresql.test_store import keys
+from tests.store.pump import Pump
+from tests.store.test_writer import put
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def cable(cluster: Cluster) -> Iterator[Cable]:
+    laid = Cable(cluster.directory)
+    yield laid
+    laid.remove()
+
+
+def test_a_connection_that_breaks_is_opened_again_though_the_server_still_holds_the_old_one(
+    cluster: Cluster, cable: Cable, pump: Pump, database: str
+) -> None:
+    """The server would find out by itself after 25 seconds, and keep the lock for a session that nobody uses."""
+    store = Store(cable.url(database), reactor=pump)
+    pump.until(store.open())
+    began = time.monotonic()
+    cable.cut()
+    assert pump.until(store.write(put("a"))) == "a"
+
+    def cut_within(connection: Connection) -> None:
+        put("half")(connection)
+        cable.cut()
+        connection.execute(text("SELECT 1"))
+
+    with pytest.raises(StorageUnavailable):
+        pump.until(store.write(cut_within))
+    assert pump.until(store.write(put("b"))) == "b"
+    assert time.monotonic() - began < 4.5  # lock_timeout is 5 s
+    assert keys(cluster, database) == ["a", "b"]
+    pump.until(store.close())
+
+
+def test_a_database_that_may_only_be_read_is_away(cluster: Cluster, store: Store, pump: Pump, database: str) -> None:
+    """What a standby says after a failover, or a role whose rights were taken."""
+    end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+    cluster.ask(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    cluster.ask(end)
+    with pytest.raises(StorageUnavailable, match="read-only transaction"):
+        pump.until(store.write(put("a")))
+    assert not store.healthy
+    cluster.ask(f"ALTER DATABASE {database} RESET default_transaction_read_only")
+    cluster.ask(end)
+    assert pump.until(store.write(put("b"))) == "b"
+
+
+def test_rights_that_were_taken_are_no_fault_of_what_was_asked(cluster: Cluster, pump: Pump) -> None:
+    cluster.ask("DROP ROLE IF EXISTS plain; CREATE ROLE plain LOGIN")
+    database = cluster.database(more="OWNER plain")
+    store = Store(cluster.url(database, user="plain"), reactor=pump)
+    pump.until(store.open())
+    cluster.ask("ALTER TABLE settings OWNER TO pxed", database)
+    with pytest.raises(StorageUnavailable, match="permission denied for table settings"):
+        pump.until(store.write(put("a")))
+    cluster.ask("ALTER TABLE settings OWNER TO plain", database)
+    assert pump.until(store.write(put("a"))) == "a"
+    pump.until(store.close())
+    cluster.ask(f"DROP DATABASE {database}")
+    cluster.ask("DROP ROLE plain")

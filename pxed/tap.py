@@ -23,6 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pxed import __version__
+from pxed.again import Again, on_hangup
 from pxed.collector import Collector
 from pxed.config import Settings, prepare_state
 from pxed.dhcp.responder import Responder
@@ -107,7 +108,7 @@ class Appliance(service.MultiService):
         self.collector = Collector(reactor, lambda: self.tftp.active > 0)
         self._programs = BootPrograms([])
         self._boot_threads = boot_threads or BootThreads(reactor)
-        self._next_scan: Any = None
+        self._rescan = Again(reactor, self._look_for_programs, RESCAN_EVERY)
         self._forgetting = LoopingCall(self._forget)
         self._forgetting.clock = reactor
         self.guard = Guard(inventory=self.inventory, timeline=self.timeline, seconds=monotonic)
@@ -186,7 +187,7 @@ class Appliance(service.MultiService):
             door.startService()
         self.lateness.start()
         self.http.startReading()
-        self._rescan()
+        self._rescan.start()
         self._forgetting.start(FORGET_EVERY)
         await self._in_thread(self._write_endpoint)
         log.info(
@@ -232,8 +233,7 @@ class Appliance(service.MultiService):
     async def _stop(self) -> None:
         """Doors first, then the installs, then what they write to."""
         self.lateness.stop()
-        if self._next_scan is not None and self._next_scan.active():
-            self._next_scan.cancel()
+        self._rescan.stop()
         self.collector.stop()
         if self._forgetting.running:
             self._forgetting.stop()
@@ -367,19 +367,16 @@ class Appliance(service.MultiService):
             lambda failure: log.warn("Old installs could not be forgotten: {why}", why=failure.getErrorMessage()),
         )
 
-    def _rescan(self) -> None:
-        """Look for new boot programs twice a minute, in a thread: what the operator drops there is offered without a restart."""
+    def look_again(self) -> None:
+        """SIGHUP: at the interfaces and the boot programs, at once. Nothing that is under way notices."""
+        log.info("SIGHUP: looking at the interfaces and the boot programs again")
+        self.dhcp.wire.refresh()
+        self._rescan.at_once()
 
-        def again(found: BootPrograms) -> None:
-            self._programs = found
-
-        looked = self._scan()
-        looked.addCallbacks(again, lambda failure: log.failure("Boot programs can't be read", failure))
-        looked.addBoth(lambda _: self._rescan_later())
-
-    def _rescan_later(self) -> None:
-        if self.running:
-            self._next_scan = self._reactor.callLater(RESCAN_EVERY, self._rescan)
+    def _look_for_programs(self) -> defer.Deferred[None]:
+        """In a thread: what the operator drops there is offered without a restart."""
+        found = partial(setattr, self, "_programs")
+        return self._scan().addCallbacks(found, lambda failure: log.failure("Boot programs can't be read", failure))
 
     def _scan(self) -> defer.Deferred[BootPrograms]:
         return self._in_thread(partial(scan, chain=self.settings.dhcp.boot_chain), self.settings.boot_root)
@@ -397,5 +394,6 @@ def makeService(options: Options) -> service.IService:
     """What twistd calls: opens, binds and waits for nothing."""
     from twisted.internet import reactor
 
-    appliance: service.IService = Appliance(options["settings"], reactor, families=options["families"])
-    return appliance
+    appliance = Appliance(options["settings"], reactor, families=options["families"])
+    on_hangup(reactor, appliance.look_again)
+    return service.IService(appliance)

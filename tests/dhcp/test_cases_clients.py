@@ -85,7 +85,16 @@ def test_case_008b_uefi_on_a_raspberry_pi_is_uefi() -> None:
     assert world.answer(clients.rom(11, mac="dc:a6:32:01:02:03")).boot_file == "arm64/snponly.efi"
 
 
-@pytest.mark.parametrize(("codes", "file"), [("00090007", "snponly.efi"), ("ffff000b", "arm64/snponly.efi"), ("00020000", "undionly.kpxe")])
+@pytest.mark.parametrize(
+    ("codes", "file"),
+    [
+        ("00090007", "snponly.efi"),
+        ("0007000b", "snponly.efi"),
+        ("000b0007", "arm64/snponly.efi"),
+        ("ffff000b", "arm64/snponly.efi"),
+        ("00020000", "undionly.kpxe"),
+    ],
+)
 def test_case_009_of_several_architectures_the_first_known_counts(codes: str, file: str) -> None:
     options = [(k, bytes.fromhex(codes) if k == 93 else v) for k, v in clients.pxe_options(7, vendor=b"PXEClient")]
     assert World().answer(clients.packet(options)).boot_file == file

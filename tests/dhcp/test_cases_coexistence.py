@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.dhcp import whole
 from tests.dhcp.decode import Answer
 from tests.dhcp.leasing import LeaseClient, LeaseServer, Pxed, missing
 from tests.dhcp.netns import OTHER, SERVER, Segment, inside, needs_root
@@ -102,6 +103,24 @@ def test_case_107_a_restart_between_the_offer_and_4011_is_not_noticed(segment: S
     told = client.boot_server(boots[54], ack.yiaddr)
     assert told is not None
     assert told.boot_file == "snponly.efi"
+
+
+def test_case_107b_a_sighup_between_the_offer_and_4011_is_not_noticed_but_by_what_it_is_for(segment: Segment, tmp_path: Path) -> None:
+    """All of pxed. It lives on, answers, and has looked at the boot programs at once instead of within half a minute."""
+    client = LeaseClient(segment.client)
+    pxed = whole.started(segment.server, tmp_path, {client.mac: {}})
+    try:
+        (offer,) = client.discover(wanted=1)
+        run("ip", "-n", segment.client, "address", "add", "10.93.0.2/24", "brd", "+", "dev", "eth0")
+        (pxed.state / "tftproot" / "ipxe.efi").rename(pxed.state / "tftproot" / "other.efi")
+        pxed.hang_up()
+        told = client.boot_server(offer[54], "10.93.0.2")
+        assert told is not None
+        assert told.boot_file == offer.boot_file
+        eventually("another look", lambda: "other.efi" in pxed.api("GET", "health")["services"]["boot_programs"], within=15.0)
+        assert pxed.running
+    finally:
+        pxed.stop()
 
 
 def test_case_102_http_answers_while_empty_datagrams_flood_port_67(segment: Segment, tmp_path: Path) -> None:

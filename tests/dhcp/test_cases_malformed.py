@@ -170,7 +170,7 @@ def test_case_101_a_jumbo_datagram_is_dropped_and_counted(door: tuple[sockets.Do
 
 
 def test_case_102_a_flood_of_empty_datagrams_gets_32_a_turn(door: tuple[sockets.Door, list[bytes], socket.socket]) -> None:
-    """So the reactor always comes back to HTTP; `test_flood.py` measures that on a real one."""
+    """So the reactor always comes back to HTTP; `test_cases_coexistence` measures that on a real one."""
     opened, got, client = door
     opened.seconds = lambda: 0.0
     for _ in range(100):

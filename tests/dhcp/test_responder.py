@@ -123,6 +123,19 @@ def test_an_address_that_comes_later_is_served_without_a_restart(cable: Cable) -
             run("ip", "-n", cable.client, "address", "flush", "dev", "eth0")
 
 
+def test_case_108b_a_clock_that_jumps_makes_no_repetition_another_boot() -> None:
+    """Neither for the shape that is offered, nor for what is told, nor for the guard against circles; `test_guard` has its own."""
+    world = World()
+    answers = []
+    for jump in (86_400.0, -200_000.0, 3600.0, 86_400.0):
+        answers += [sent.data for sent in world.ask(clients.rom(7))]
+        world.wall += jump
+        world.monotonic += 4.0
+    assert (len(answers), len(set(answers)), len(world.told("dhcp.offer"))) == (4, 1, 1)
+    assert Responder.__init__.__kwdefaults__ is not None
+    assert Responder.__init__.__kwdefaults__["seconds"] is time.monotonic
+
+
 def test_a_configured_delay_holds_offers_back_and_not_acks() -> None:
     world = World(settings={"dhcp": {"delay": 0.5}})
     assert world.ask(clients.rom(7)) == []

@@ -58,6 +58,11 @@ class Appliance:
             return False
 
     @property
+    def state(self) -> Path:
+        """Its state directory."""
+        return self._state
+
+    @property
     def running(self) -> bool:
         return self._child is not None and self._child.alive
 
@@ -67,6 +72,12 @@ class Appliance:
             raise LabProblem("pxed does not run")
         os.kill(self._child.pid, signal.SIGKILL)
         self._child.kill()
+
+    def hang_up(self) -> None:
+        """SIGHUP, as ``systemctl reload`` would."""
+        if self._child is None:
+            raise LabProblem("pxed does not run")
+        os.kill(self._child.pid, signal.SIGHUP)
 
     def stop(self) -> int | None:
         """SIGTERM, as systemd would; returns the exit status. May be called twice."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
@@ -14,7 +17,7 @@ from pxed.tftp import Limits, TftpService
 from pxed.tftp.hub import BATCH, Hub
 from pxed.tftp.server import DATAGRAMS
 from pxed.tftp.stream import NEVER
-from tests.tftp.appliance import Appliance, ack, content, data, error, error_of, oack, rrq
+from tests.tftp.appliance import Appliance, Client, ack, content, data, error, error_of, oack, rrq
 
 
 @pytest.fixture
@@ -109,6 +112,19 @@ def test_one_turn_looks_at_a_bounded_number_of_datagrams(root: Path) -> None:
         assert appliance.service.counters()["short"] == DATAGRAMS
 
 
+def test_one_turn_takes_a_millisecond_whatever_the_datagrams_cost(root: Path) -> None:
+    """Datagrams of 0.4 ms each: three of them are a turn of the reactor, the others wait for the next."""
+    at = itertools.count(0.0, 0.0004)
+    with Appliance(root, seconds=lambda: next(at)) as appliance:
+        client = appliance.client()
+        for _ in range(9):
+            client.socket.sendto(b"", client.server)
+        reader = next(reader for reader in appliance.clock.readers if not isinstance(reader, Hub))
+        for turn in (1, 2, 3):
+            reader.doRead()
+            assert appliance.service.counters()["short"] == 3 * turn
+
+
 class Slow:
     """An entry of the hub whose every datagram costs `seconds` of the clock."""
 
@@ -131,8 +147,8 @@ class Slow:
         raise AssertionError("no deadline was set")
 
 
-@pytest.mark.parametrize(("seconds", "served"), [(0.0001, BATCH), (0.0, 3 * BATCH)])
-def test_a_turn_of_the_hub_ends_with_its_two_milliseconds_and_the_next_goes_on(seconds: float, served: int) -> None:
+@pytest.mark.parametrize(("seconds", "served"), [(0.0001, BATCH), (0.00002, 2 * BATCH), (0.0, 3 * BATCH)])
+def test_a_turn_of_the_hub_ends_with_its_millisecond_and_the_next_goes_on(seconds: float, served: int) -> None:
     clock = MemoryReactorClock()
     hub = Hub(reactor=clock, seconds=clock.seconds, broken=lambda fd: None)
     entries = [Slow(clock, seconds) for _ in range(3 * BATCH)]
@@ -149,6 +165,37 @@ def test_a_turn_of_the_hub_ends_with_its_two_milliseconds_and_the_next_goes_on(s
         entry.ours.close()
         entry.theirs.close()
     hub.close()
+
+
+def cut(appliance: Appliance, client: Client) -> int:
+    """What the kernel cuts this client's windows into (bytes; 0: nothing), once one is under way."""
+    client.ask(rrq("boot.efi", ("blksize", 1024), ("windowsize", 4)))
+    client.hear()
+    client.tell(ack(0))
+    assert [client.hear() for _ in range(4)] == [data(block + 1, content(5000)[1024 * block :][:1024]) for block in range(4)]
+    return cut_to(transfer_of(appliance, client))
+
+
+def transfer_of(appliance: Appliance, client: Client) -> Any:
+    return appliance.service._clients.get(client.socket.getsockname())
+
+
+def cut_to(transfer: Any) -> int:
+    """UDP_SEGMENT of its socket."""
+    return int(transfer._listener.getsockopt(socket.IPPROTO_UDP, 103))
+
+
+def test_a_kernel_that_cuts_no_windows_is_tried_once_for_each_address(root: Path) -> None:
+    """EIO of an interface without checksum offload: this transfer goes on block by block, later ones on that address begin so."""
+    with Appliance(root, addresses=("0.0.0.0",)) as appliance:
+        client = appliance.client()
+        assert cut(appliance, client) == 1028
+        transfer = transfer_of(appliance, client)
+        transfer._stream._refused(OSError(errno.EIO, "no checksum offload"))
+        assert [packet[:4] for packet in client.hear_all()] == [data(block, b"") for block in (1, 2, 3, 4)]
+        assert cut_to(transfer) == 0
+        assert cut(appliance, appliance.client()) == 0
+        assert cut(appliance, appliance.client(to="127.0.0.77")) == 1028, "another address may be another interface's"
 
 
 def test_our_own_fault_in_one_transfer_ends_that_one_only(root: Path) -> None:

@@ -8,15 +8,13 @@ import pty
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
+from tests.dhcp import whole
 from tests.dhcp.netns import SERVER, Cable, needs_root
 from tests.lab.appliance import ROOT, Appliance
-from tests.lab.network import Network
 from tests.lab.process import run
 
 pytestmark = [needs_root, pytest.mark.slow]
@@ -24,7 +22,6 @@ pytestmark = [needs_root, pytest.mark.slow]
 NODES = 12
 FAKE = "10.93.8.0/24"
 FAR = "203.0.113.9"
-KERNEL = "dists/bookworm/main/installer-amd64/current/images/netboot/debian-installer/amd64"
 
 
 def mac(number: int) -> str:
@@ -51,17 +48,8 @@ def wires() -> Iterator[Cable]:
 @pytest.fixture(scope="module")
 def armed(wires: Cable, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
     """A pxed with `NODES` nodes armed, and one more whose initial RAM disk is on a server far away."""
-    folder = tmp_path_factory.mktemp("storm")
-    mirror = folder / "mirror" / KERNEL
-    mirror.mkdir(parents=True)
-    (mirror / "linux").write_bytes(os.urandom(100_000))
-    (mirror / "initrd.gz").write_bytes(os.urandom(300_000))
-    network = cast(Network, SimpleNamespace(appliance=wires.server))
-    pxed = Appliance(network, folder, layers=[str(folder / "mirror")], config="[tftp]\nper_client = 100\n")
-    pxed.start()
-    for number in range(NODES + 1):
-        options = {"hostname": f"node{number}", **({"repo": f"http://{FAR}/debian"} if number == NODES else {})}
-        pxed.api("POST", "installs", {"node": mac(number), "os": "debian", "release": "12", "options": options})
+    nodes = {mac(number): {"repo": f"http://{FAR}/debian"} if number == NODES else {} for number in range(NODES + 1)}
+    pxed = whole.started(wires.server, tmp_path_factory.mktemp("storm"), nodes, config="[tftp]\nper_client = 100\n")
     yield pxed
     pxed.stop()
 
@@ -92,8 +80,8 @@ def test_every_armed_node_boots_through_real_packets_and_is_on_its_timeline(wire
     assert {name: phase["passed"] for name, phase in told["phases"].items()} == dict.fromkeys(
         ("offer", "pxe", "tftp", "ipxe-offer", "profile", "initrd"), NODES
     )
-    program = next((Path(appliance._state) / "tftproot").glob("snponly.efi")).stat().st_size
-    assert told["bytes"] > NODES * (program + 300_000)
+    program = (appliance.state / "tftproot" / "snponly.efi").stat().st_size
+    assert told["bytes"] > NODES * (program + whole.INITRD)
     for number in range(NODES):
         kinds = [event["kind"] for event in appliance.events(mac(number))]
         for kind in ("dhcp.offer", "dhcp.ack", "tftp.sent", "http.profile"):

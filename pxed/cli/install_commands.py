@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import click
@@ -123,7 +124,7 @@ def show(invocation: Invocation, handle: str, as_json: bool) -> None:
             "recipe": f"{clean(recipe.get('name'))} version {clean(recipe.get('version'))}",
             "retry of": found.get("retry_of"),
             "options": ", ".join(
-                f"{name}={value}" for name, value in (found.get("options") or {}).items() if value not in ([], {}, "", None)
+                f"{name}={_as_given(value)}" for name, value in (found.get("options") or {}).items() if value not in ([], {}, "", None)
             ),
             "id": found.get("id"),
         }
@@ -136,6 +137,11 @@ def show(invocation: Invocation, handle: str, as_json: bool) -> None:
     if rows:
         click.echo()
         print_table(["STEP", "AT", "WHAT", "ANSWER"], rows, empty="")
+
+
+def _as_given(value: Any) -> str:
+    """As ``-o`` takes it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 @install.command()

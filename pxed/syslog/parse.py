@@ -40,7 +40,7 @@ def parse(datagram: bytes) -> Line:
     priority, rest = _priority(datagram.rstrip(b"\0\r\n \t"))
     whole = rest.decode("utf-8", "backslashreplace")
     host, program, message = _new(whole) or _old(whole)
-    return Line(priority >> 3, priority & 7, _printable(host), _printable(program), _printable(message)[:LONGEST])
+    return Line(priority >> 3, priority & 7, _printable(host), _printable(program), _cut(_printable(message)))
 
 
 def _priority(data: bytes) -> tuple[int, bytes]:
@@ -78,9 +78,17 @@ def _given(value: str) -> str:
     return "" if value == "-" else value
 
 
+def _cut(text: str) -> str:
+    """What is kept of a message, without the word that would be cut in two: of half a URL nobody could see that a password stands in it."""
+    if len(text) <= LONGEST:
+        return text
+    kept = text[:LONGEST]
+    return kept if text[LONGEST] == " " else kept.rpartition(" ")[0] or kept
+
+
 def _printable(text: str) -> str:
     """Control characters and lone surrogates as escapes, so that no terminal and no log obeys them."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text[:LONGEST])
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text[: LONGEST + 1])
 
 
 def _escaped(char: str) -> str:

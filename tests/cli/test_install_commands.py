@@ -156,6 +156,13 @@ def test_show_prints_the_proof_or_the_reason_with_the_last_lines_of_the_log(appl
     assert appliance.json("install", "show", "3f2a9c01d4")["last_lines"] == failed["last_lines"]
 
 
+def test_show_prints_options_as_they_are_given(appliance: Appliance) -> None:
+    options = {"hostname": "web1", "remoteLogging": False, "packages": ["nginx"], "scripts": {"post": []}, "users": []}
+    appliance.api.routes["GET", "installs/3f2a9c01d4"] = (200, an_install(options=options))
+    out = " ".join(appliance.pxed("install", "show", "3f2a9c01d4").stdout.split())
+    assert 'options: hostname=web1, remoteLogging=false, packages=["nginx"], scripts={"post": []} id:' in out
+
+
 def test_show_prints_state_options_and_steps(appliance: Appliance) -> None:
     steps = [{"position": 0, "step": "boot('installer')", "answer": "done", "at": "2026-05-22T11:50:00Z", "deadline": None}]
     appliance.api.routes["GET", "installs/3f2a9c01d4"] = (200, {**an_install(), "steps": steps})

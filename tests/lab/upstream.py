@@ -68,11 +68,15 @@ class Upstream:
 
 @functools.cache
 def upstream() -> Upstream:
-    """Apt's Debian archive and its proxy. LabProblem when this host has none."""
-    uri = debian_mirror()
+    """The Debian archive that ``PXED_LAB_MIRROR`` names, else apt's, and apt's proxy. LabProblem when this host has none (Ubuntu)."""
+    uri = os.environ.get("PXED_LAB_MIRROR") or debian_mirror()
     if uri is None:
-        raise LabProblem("apt on this host has no Debian archive (sources.list); the lab installs Debian from there")
+        raise LabProblem(
+            "apt on this host has no Debian archive to install Debian from. Name one: make demo PXED_LAB_MIRROR=http://.../debian"
+        )
     base = urlsplit(uri)
+    if base.scheme not in ("http", "https") or not base.hostname:
+        raise LabProblem("PXED_LAB_MIRROR is no http:// or https:// URL of a Debian archive")
     proxy = urlsplit(_proxy(base.scheme, base.hostname or ""))
     return Upstream(base, proxy if proxy.hostname else None)
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pxed.syslog.mask import mask
 from pxed.syslog.parse import LONGEST, Line, parse
 
 
@@ -71,3 +72,10 @@ def test_nothing_that_arrives_raises_and_what_comes_out_is_printable(datagram: b
 def test_the_blank_that_rsyslog_brings_along_in_rfc_5424_is_no_part_of_the_message() -> None:
     line = parse(b"<13>1 2026-11-25T23:30:00+00:00 localhost anaconda - - -  packaging: Installing bash")
     assert (line.program, line.text) == ("anaconda", "packaging: Installing bash")
+
+
+def test_no_word_is_cut_in_two_since_half_a_url_hides_its_password_from_the_mask() -> None:
+    text = parse(b"<13>x: " + b"y " * 440 + b"http://user:hunter2-" + b"z" * 100 + b"@mirror/").text
+    assert text == "y " * 439 + "y"
+    assert "hunter2" not in mask(text)
+    assert parse(b"<13>x: " + b"y" * LONGEST + b" z").text == "y" * LONGEST

@@ -50,6 +50,18 @@ def test_a_recipe_that_no_longer_fits_parks_the_install_and_says_where(run: Call
     assert kinds(appliance)[-1] == "install.parked"
 
 
+@pytest.mark.parametrize("run", [run_other, run_longer_wait])
+def test_an_answer_of_the_journal_is_given_to_no_other_step(run: Callable[[RecipeNode], Awaitable[None]]) -> None:
+    """The step that no longer fits was answered already: its answer would be taken for that of another one."""
+    appliance = MemoryAppliance(BOOK)
+    install = result_of(appliance.arm(MAC, "plain"))
+    say(appliance, install, "started")
+    appliance = appliance.restart(recipes=RecipeBook((Recipe("plain", 1, run),)))
+    parked = appliance.engine.get(install.id)
+    assert state_of(appliance, parked) == "parked"
+    assert "position 1 is notification('started', within=1800.0) in the journal" in parked.reason
+
+
 def test_an_unknown_version_of_a_recipe_parks_the_install() -> None:
     appliance = MemoryAppliance(BOOK)
     install = result_of(appliance.arm(MAC, "plain"))

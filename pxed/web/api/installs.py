@@ -53,7 +53,7 @@ class Installs:
         node = self._known(handle) or Node("", (self._mac(handle),), first_seen=0.0, last_seen=0.0)
         urls = self._rooms.urls(request.base, PREVIEW_TOKEN)
         files = await self._rooms.disk.do(self._rooms.catalog.preview, prepared, node, urls)
-        return 200, {"files": files, "warnings": self._rooms.catalog.warnings(prepared)}
+        return 200, {"files": files, "warnings": self._warnings(prepared, node)}
 
     async def all(self, request: Any) -> tuple[int, Json]:
         handle, state = request.argument("node"), request.argument("state")
@@ -84,7 +84,15 @@ class Installs:
 
     def _ordered(self, install: Any) -> Json:
         """A new install, with `warnings`: sentences on what its operator will probably regret."""
-        return {**shape(self._rooms, install), "warnings": self._rooms.catalog.warnings(install)}
+        return {**shape(self._rooms, install), "warnings": self._warnings(install, self._rooms.inventory.get(install.node_id))}
+
+    def _warnings(self, wanted: Any, node: Node | None) -> list[str]:
+        """Of what is installed, and of firmware that nothing here can boot."""
+        arches = () if node is None or node.arch is None else (node.arch,)
+        return self._rooms.catalog.warnings(wanted) + [
+            f"No boot program here runs on {each.name} (architecture {each.arch}), needed unless its firmware is iPXE. {each.remedy}"
+            for each in self._rooms.programs().missing(arches)
+        ]
 
     async def _prepared(self, request: Any) -> tuple[str, Any]:
         body = gate.body_of(request)

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from pxed.node.model import Boot
+from pxed.repo.bootprograms import BootProgram, BootPrograms
 from tests.web.api.client import Api
 from tests.web.world import MAC, World, run
 
@@ -91,6 +92,19 @@ def test_whoever_orders_a_system_that_nobody_can_use_is_warned(api: Api, options
     for answer in answers:
         assert len(answer["warnings"]) == (warning is not None)
         assert all(sentence.startswith(str(warning)) for sentence in answer["warnings"])
+
+
+def test_whoever_orders_for_firmware_that_nothing_here_boots_is_warned_with_the_remedy(api: Api, world: World) -> None:
+    order = {**ORDER, "options": {"rootPassword": "secret-12"}}
+    world.inventory.seen(MAC, arch=11)
+    world.programs = BootPrograms([BootProgram("snponly.efi", "x86_64", "ipxe", 1)])
+    made = api.send("POST", "/installs", order, code=201)
+    for answer in (api.send("POST", "/preview", order), made):
+        (warning,) = answer["warnings"]
+        assert warning.startswith("No boot program here runs on ARM64 UEFI (architecture 11)")
+        assert "apt install ipxe" in warning
+    world.inventory.seen(MAC, arch=7)
+    assert api.send("POST", "/preview", order)["warnings"] == []
 
 
 def test_what_can_no_longer_be_installed_as_it_is_stored_is_not_retried(api: Api, world: World) -> None:

@@ -17,6 +17,7 @@ from pxed.errors import Conflict, InvalidRequest, NotFound, PxedError, StorageUn
 from pxed.repo.fetch import UpstreamFailed
 from pxed.web.channel import BODY, IDLE, Channel
 from pxed.web.connection import Connection
+from pxed.web.outlet import Outlet
 from pxed.web.turns import Turns
 
 log = Logger()
@@ -178,10 +179,9 @@ class Plain(resource.Resource):
         return [*got, *([b"POST", b"PUT"] if hasattr(self, "post") else [])]
 
 
-def run(request: Any, coroutine: Any) -> bool:
-    """Run a handler's coroutine to its end, also when the client leaves before. False: as a turn, it wants no other one."""
+def run(request: Any, coroutine: Any) -> None:
+    """Run a handler's coroutine to its end, also when the client leaves before."""
     Deferred.fromCoroutine(coroutine).addErrback(request.processingFailed)
-    return False
 
 
 class NotHere(Plain):
@@ -196,7 +196,7 @@ class NotHere(Plain):
 class Site(server.Site):
     """Our channel and request, an access log through twisted.logger, a ceiling for connections. `on_stop`: when the port is closed.
 
-    `turns` is the queue of those who are to be served, `clock` its reactor.
+    `turns` is the queue of those who are to be served, `outlet` sends them files, `clock` is the reactor of both.
     """
 
     max_connections = 4000
@@ -206,6 +206,7 @@ class Site(server.Site):
         super().__init__(root, requestFactory=Request, parsePOSTFormSubmission=False, reactor=reactor, timeout=IDLE)
         self.connections = 0
         self.turns = Turns(reactor.seconds)
+        self.outlet = Outlet(reactor)
         self.clock = reactor
 
     def protocol(self) -> Channel:  # type: ignore[override]

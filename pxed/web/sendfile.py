@@ -1,11 +1,10 @@
 """Sends a stretch of an open file as a response body: by sendfile(2) under the transport where that is possible, else by copying.
 
-How the first works. HTTPChannel gets us as a push producer, the headers go through the transport's own buffer, then `doWrite` of this one
-transport is ours until the last byte: when the socket takes more, the connection queues for its turns (`pxed.web.turns`) until it is full.
-It uses three private names of `twisted.internet.abstract.FileDescriptor`; `can_sendfile` looks for them, so that a Twisted without them
-only makes us slower. The reactor never waits for the disk: before a chunk of the file is sent, its last byte (and the file's first) is read
-with RWF_NOWAIT; if a page is not in memory, sending pauses while a thread reads ahead. Where the file system can't say (NFS, CIFS, FUSE), a
-thread reads each time.
+How the first works. HTTPChannel gets us as a push producer, the headers go through the transport's own buffer; once that is empty, a chunk
+of the file is sent whenever the socket takes more (`pxed.web.outlet`). Whether it is empty say two private names of
+`twisted.internet.abstract.FileDescriptor`; `can_sendfile` looks for them, so that a Twisted without them only makes us slower. The reactor
+never waits for the disk: before a chunk of the file is sent, its last byte (and the file's first) is read with RWF_NOWAIT; if a page is not
+in memory, sending pauses while a thread reads ahead. Where the file system can't say (NFS, CIFS, FUSE), a thread reads each time.
 
 Rules: whoever calls `send` gives the descriptor away; it is closed exactly once, after the last thread that uses it. Content-Length is
 promised before, so a file that turns out shorter aborts the connection. Nobody who takes no byte for `STALL` seconds keeps a descriptor.
@@ -20,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from twisted.internet import error, main, tcp
+from twisted.internet import error, tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
@@ -28,7 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pxed.repo.disk import Disk
-from pxed.web.turns import Turns
+from pxed.web.outlet import Outlet
 
 CHUNK = 8 << 20
 """Bytes per turn at most; what the socket's buffer takes (4 MiB by default) is the usual end of one."""
@@ -72,7 +71,7 @@ async def send(request: Any, fd: int, start: int, length: int, *, disk: Disk, cl
     body = Body(request, fd, start, length, disk=disk, clock=clock)
     try:
         if can_sendfile(transport):
-            await _BySendfile(body, transport, request.channel.site.turns).run()
+            await _BySendfile(body, transport, request.channel.site.outlet).run()
         if body.left:
             await body.copy()
         return length
@@ -201,28 +200,27 @@ class Body:
 
 
 class _BySendfile:
-    """Owns the transport's `doWrite` until the last byte, the client's end, or a file system that can't."""
+    """Sends whenever the socket takes more, until the last byte, the client's end, or a file system that can't."""
 
-    def __init__(self, body: Body, transport: Any, turns: Turns) -> None:
+    def __init__(self, body: Body, transport: Any, outlet: Outlet) -> None:
         self._body = body
         self._transport = transport
-        self._turns = turns
-        self._hook = self._do_write
+        self._socket: int = transport.fileno()
+        self._outlet = outlet
         self._done: Deferred[None] = Deferred()
         self._known = -1
         self._warm_until = body.offset
-        self._lost: Exception | None = None
+        self._reading = False
         body.on_gone = self._end
 
     async def run(self) -> None:
         """Returns when all is sent, or early (`body.left` > 0) if sendfile can't read this file. ConnectionLost as `send`."""
         self._cork(True)
         self._body.request.at_once(self._body.request.write, b"")
-        self._transport.doWrite = self._hook
-        if self._transport.dataBuffer or self._transport._tempDataBuffer:
-            self._transport.startWriting()
+        if self._waits():
+            self._transport.doWrite = self._empty
         else:
-            self._do_write()
+            self._begin()
         await self._done
 
     def _cork(self, on: bool) -> None:
@@ -230,58 +228,55 @@ class _BySendfile:
         with suppress(OSError):  # the client is gone: the next write says so
             self._transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, on)
 
-    def _do_write(self) -> Any:
-        """What the reactor calls when the socket takes data: None to go on, a connection error to end."""
-        transport = self._transport
-        if self._lost is not None:
-            return self._lost
-        if transport.dataBuffer or transport._tempDataBuffer:
-            result = type(transport).doWrite(transport)
-            if result is not None or transport.dataBuffer or transport._tempDataBuffer:
-                return result
-        if self._turns.take(self._turn, transport.reactor):
-            transport.stopWriting()
-        return None
+    def _waits(self) -> bool:
+        """Whether the headers, or what was answered before them, are still in the transport's buffer."""
+        return bool(self._transport.dataBuffer or self._transport._tempDataBuffer)
 
-    def _turn(self) -> bool:
-        """Send one chunk. True: the socket took all of it, another one may follow at once. Else epoll says when, or a thread that reads."""
+    def _empty(self) -> Any:
+        """In place of `doWrite`, as the reactor calls it, until the buffer is empty: None to go on, a connection error to end."""
+        result = type(self._transport).doWrite(self._transport)
+        if result is None and not self._waits():
+            del self._transport.doWrite
+            self._begin()
+        return result
+
+    def _begin(self) -> None:
+        """A first chunk at once: of most files that is all."""
+        self._chunk()
+        if not (self._done.called or self._reading):
+            self._outlet.add(self._socket, self._chunk)
+
+    def _chunk(self) -> None:
+        """Send what the socket takes."""
         body = self._body
-        if self._done.called or not self._warm():
-            return False
-        asked = min(self._warm_until - body.offset, body.left)
+        if body.offset >= self._warm_until and not self._warm():
+            return
         try:
-            sent = os.sendfile(self._transport.fileno(), body.fd, body.offset, asked)
+            sent = os.sendfile(self._socket, body.fd, body.offset, min(self._warm_until - body.offset, body.left))
         except BlockingIOError:
-            self._transport.startWriting()
-            return False
+            return
         except OSError as e:
+            self._outlet.remove(self._socket)
             if e.errno in _NO_SENDFILE:
                 self._end()
             else:
-                self._lost = main.CONNECTION_LOST
-                self._transport.startWriting()  # the reactor comes to `_do_write`, and ends the connection
-            return False
+                self._transport.abortConnection()
+            return
         body.took(sent)
         body.request.sentLength += sent
         if not sent:
             body.abort("the file is shorter than promised")
         elif not body.left:
             self._end()
-        elif sent == asked:
-            return True
-        else:
-            self._transport.startWriting()
-        return False
 
     def _warm(self) -> bool:
-        """Whether the next bytes are in memory; if not, a thread reads them and then queues for the next turn."""
+        """Whether the next bytes are in memory; if not, a thread reads them and then they are sent."""
         body = self._body
-        if body.offset < self._warm_until:
-            return True
         step = min(CHUNK, body.left)
         last = body.offset + step - 1
         if not (_in_memory(body.fd, last) and (body.offset == self._known or _in_memory(body.fd, body.offset))):
-            self._transport.stopWriting()
+            self._reading = True
+            self._outlet.remove(self._socket)
             Deferred.fromCoroutine(self._read_ahead(min(step, COLD))).addErrback(lambda f: log.failure("Reading ahead failed", f))
             return False
         self._known = self._warm_until = last + 1
@@ -294,20 +289,21 @@ class _BySendfile:
             await body.read(_warm_up, start, step, body.left)
         except OSError as e:
             body.abort(f"the disk failed: {e.strerror}")
+        self._reading = False
         self._known = self._warm_until = start + step
         if not self._done.called:
-            self._turns.add(self._turn, self._transport.reactor)
+            self._outlet.add(self._socket, self._chunk)
 
     def _end(self, failure: Failure | None = None) -> None:
         if self._done.called:
             return
-        if self._transport.__dict__.get("doWrite") is self._hook:
+        self._outlet.remove(self._socket)
+        if self._transport.__dict__.get("doWrite") == self._empty:
             del self._transport.doWrite
         if failure is not None:
             self._done.errback(failure)
             return
         self._cork(False)
-        self._transport.stopWriting()
         self._done.callback(None)
 
 

@@ -16,9 +16,13 @@ from twisted.internet import ssl, tcp
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.utils import getProcessValue
 from twisted.protocols.policies import WrappingFactory
+from twisted.web.resource import Resource
 
+from pxed.repo.disk import Disk
 from pxed.web import sendfile
-from tests.web.real import Client, descriptors, reactor, serving, until
+from pxed.web.files import FileTree
+from pxed.web.request import Plain, Site
+from tests.web.real import Client, descriptors, listening, reactor, serving, until
 
 SIZE = 9 * (1 << 20) + 12_345
 
@@ -74,6 +78,38 @@ async def test_pipelined_requests_are_answered_in_order(big: Path, sent: list[in
         assert (await client.response())[0]["status"] == "404"
         assert (await client.response())[1] == whole
         client.close()
+    assert descriptors(big) == 0
+
+
+class Large(Plain):
+    """An answer that no socket holds."""
+
+    async def get(self, request: Any) -> None:
+        request.reply(200, b"x" * SIZE)
+
+
+async def test_a_file_waits_for_the_answer_before_it_and_leaves_by_sendfile_all_the_same(big: Path, sent: list[int]) -> None:
+    tree = Resource()
+    tree.putChild(b"b", FileTree(big.parent, disk=Disk(reactor), clock=reactor))
+    tree.putChild(b"large", Large())
+    async with listening(Site(tree, reactor=reactor, on_stop=lambda: None)) as port:
+        for leaves in (False, True):
+            client = Client(port, receive_buffer=4096)
+            client.get("/large")
+            client.get("/b/big.bin")
+            await client.head()
+            await deferLater(reactor, 0.05)
+            assert descriptors(big) == 1, "it waits"
+            assert sum(sent) == 0
+            if leaves:
+                client.close()
+                await until(lambda: descriptors(big) == 0)
+                break
+            assert await client.read(SIZE) == b"x" * SIZE
+            assert (await client.response())[1] == big.read_bytes()
+            client.close()
+            assert sum(sent) == SIZE
+            sent.clear()
     assert descriptors(big) == 0
 
 

@@ -1,4 +1,4 @@
-"""Who sends files next: everybody in turn, for a bounded time, whatever one of them does."""
+"""Who is served next: everybody in turn, for a bounded time, whatever one of them does."""
 
 from __future__ import annotations
 
@@ -12,26 +12,6 @@ from zope.interface import implementer
 from pxed.web.turns import SLICE, Turns
 
 
-def turn(name: str, done: list[str], times: int, cost: Callable[[], None] = lambda: None) -> Callable[[], bool]:
-    def once() -> bool:
-        done.append(name)
-        cost()
-        return done.count(name) < times
-
-    return once
-
-
-def test_each_has_one_chunk_in_turn_and_nothing_happens_before_the_reactor_comes() -> None:
-    clock, done = Clock(), list[str]()
-    turns = Turns(clock.seconds)
-    for name in "abc":
-        turns.add(turn(name, done, 2), clock)
-    assert done == []
-    clock.advance(0)
-    assert "".join(done) == "abcabc"
-    assert not clock.getDelayedCalls()
-
-
 class OneByOne:
     """A reactor that runs one call at a time."""
 
@@ -42,47 +22,35 @@ class OneByOne:
         self.calls.append(lambda: call(*args))
 
 
-def test_the_reactor_has_its_turn_after_a_slice() -> None:
-    reactor, done, time = OneByOne(), list[str](), [0.0]
-
-    def cost() -> None:
-        time[0] += SLICE / 2
-
-    turns = Turns(lambda: time[0])
-    for name in "abc":
-        turns.add(turn(name, done, 2, cost), reactor)
-    seen = []
-    while reactor.calls:
-        reactor.calls.pop(0)()
-        seen.append("".join(done))
-    assert seen == ["ab", "abca", "abcabc"]
-
-
 def test_requests_are_taken_at_once_until_the_slice_is_used_up() -> None:
-    """Then they wait for the next turn of the reactor, behind one another; and behind files that wait."""
+    """Then they wait for the next turn of the reactor, behind one another, and nobody overtakes them."""
     reactor, done, time = OneByOne(), list[str](), [0.0]
 
-    def cost() -> None:
-        time[0] += SLICE / 2
+    def serve(name: str) -> Callable[[], None]:
+        def served() -> None:
+            done.append(name)
+            time[0] += SLICE / 2
+
+        return served
 
     turns = Turns(lambda: time[0])
     for name in "abcde":
-        turns.take(turn(name, done, 1, cost), reactor)
+        turns.take(serve(name), reactor)
     seen = ["".join(done)]
-    while reactor.calls:
+    while len(reactor.calls) > 1 or "e" not in done:
         reactor.calls.pop(0)()
         seen.append("".join(done))
-    assert seen == ["ab", "abcd", "abcde"]
-    turns.add(turn("file", done, 1), reactor)
-    turns.take(turn("late", done, 1), reactor)
-    assert done[5:] == []
-    reactor.calls.pop(0)()
-    assert done[5:] == ["file", "late"]
+        if "late" not in done and len(seen) == 2:
+            turns.take(serve("late"), reactor)
+    assert seen == ["ab", "abcd", "abcdelate"]
 
 
-def test_a_turn_that_raises_is_logged_and_the_others_go_on() -> None:
-    clock, done, told = Clock(), list[str](), list[str]()
-    turns = Turns(clock.seconds)
+def test_a_request_that_raises_in_its_turn_is_logged_and_the_others_go_on() -> None:
+    clock, done, told, time = Clock(), list[str](), list[str](), [0.0]
+    turns = Turns(lambda: time[0])
+
+    def slow() -> None:
+        time[0] += SLICE
 
     @implementer(ILogObserver)
     def observer(event: Any) -> None:
@@ -90,10 +58,13 @@ def test_a_turn_that_raises_is_logged_and_the_others_go_on() -> None:
 
     globalLogPublisher.addObserver(observer)
     try:
-        turns.add(lambda: bool(1 / 0), clock)
-        turns.add(turn("b", done, 1), clock)
+        turns.take(slow, clock)
+        turns.take(lambda: 1 / 0, clock)
+        turns.take(lambda: done.append("b"), clock)
+        assert done == []
         clock.advance(0)
     finally:
         globalLogPublisher.removeObserver(observer)
     assert done == ["b"]
-    assert told == ["A turn of a transfer failed"]
+    assert told == ["A request failed in its turn"]
+    assert not clock.getDelayedCalls()

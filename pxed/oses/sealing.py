@@ -190,15 +190,15 @@ def is_sealed(value: Any) -> bool:
 
 def _changed(value: Any, change: Callable[[Kept], Kept]) -> Any:
     """`value` with every secret in it replaced; what holds none stays the same object."""
+    if isinstance(value, list):  # first, since most are empty ones
+        made = [_changed(each, change) for each in value]
+        return made if any(a is not b for a, b in zip(made, value, strict=True)) else value
     if isinstance(value, SecretStr | Sealed):
         return change(value)
     if isinstance(value, BaseModel):
         found = ((name, old) for name, old in value.__dict__.items() if type(old) not in _NEVER_SECRET)
         new = {name: made for name, old in found if (made := _changed(old, change)) is not old}
         return value.model_copy(update=new) if new else value
-    if isinstance(value, list):
-        made = [_changed(each, change) for each in value]
-        return made if any(a is not b for a, b in zip(made, value, strict=True)) else value
     return value
 
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet import tcp
+from twisted.internet import main, tcp
 from twisted.python.failure import Failure
+
+_DONE = Failure(main.CONNECTION_DONE)
+"""How nearly all end: a Failure looks through its exception's class anew each time, this one did once."""
 
 
 def listen(reactor: Any, port: int, factory: Any, *, interface: str = "") -> Any:
@@ -55,4 +58,4 @@ class Connection(tcp.Server):
 
     def _end(self, why: Any) -> None:
         if self.connected:
-            self.connectionLost(Failure(why))
+            self.connectionLost(_DONE if why is main.CONNECTION_DONE else Failure(why))

@@ -17,6 +17,7 @@ from pxed.errors import Conflict, InvalidRequest, NotFound, PxedError, StorageUn
 from pxed.repo.fetch import UpstreamFailed
 from pxed.web.channel import BODY, IDLE, Channel
 from pxed.web.connection import Connection
+from pxed.web.idle import Idle
 from pxed.web.outlet import Outlet
 from pxed.web.turns import Turns
 
@@ -207,6 +208,7 @@ class Site(server.Site):
         self.connections = 0
         self.turns = Turns(reactor.seconds)
         self.outlet = Outlet(reactor)
+        self.idle = Idle(reactor, IDLE)
         self.clock = reactor
 
     def protocol(self) -> Channel:  # type: ignore[override]

@@ -50,7 +50,7 @@ class Channel(http.HTTPChannel):
         if not self._between and self._deadline is None and not self._refused:
             self._deadline = self.callLater(DEADLINE, self._too_slow)
 
-    def setTimeout(self, period: float | None) -> float | None:
+    def setTimeout(self, period: Any) -> Any:
         before, self.timeOut = self.timeOut, period
         if period is None:
             self.site.idle.forget(self)

@@ -1,8 +1,8 @@
 """Files on their way out: every socket that one is being sent into, behind one nested epoll object of its own.
 
-Through the reactor each chunk of a file costs its dispatch, and a timer that ends the turn: a good part of what the kernel takes to send it.
-Here a socket that takes more gets one chunk, and all of them together get no more than `SLICE` of a turn of the reactor, so that timers, TFTP
-and DHCP do not wait for as long as fifty ready sockets take. Whoever was ready and had no turn comes first in the next.
+Through the reactor each chunk of a file costs its dispatch, and a timer that ends the turn: a good part of what the kernel takes to send
+it. Here a socket that takes more gets one chunk, and all of them together no more than `SLICE` of a turn of the reactor, so that timers,
+TFTP and DHCP do not wait for as long as fifty ready sockets take. Whoever was ready and had no turn comes first in the next.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Outlet:
         return len(self._chunks)
 
     def add(self, fd: int, chunk: Callable[[], None]) -> None:
-        """Have `chunk` called, not from here, whenever the socket `fd` takes data, until `remove`. One that raises is logged and removed."""
+        """Call `chunk`, not from here, whenever the socket `fd` takes data, until `remove`. One that raises is logged, and removed."""
         if self._epoll is None:
             self._epoll = select.epoll()
             self._reactor.addReader(self)

@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
 from zope.interface import implementer
 
-SLICE = 0.002
+SLICE = 0.001
 """Seconds of one turn of the reactor; one chunk more may have begun before."""
 BATCH = 32
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
-SLICE = 0.003
+SLICE = 0.002
 """Seconds of one turn of the reactor; one request more may have begun before."""
 
 log = Logger()

@@ -66,7 +66,7 @@ test: setup .stamp-apt-test lab-assets
 	$(SAY) 'All of make test passed'
 
 bench: setup .stamp-apt-test
-	@$(PY) -m benchmarks $(if $(ONLY),--only $(ONLY))
+	@$(PY) -m benchmarks $(if $(ONLY),--only '$(ONLY)')
 
 clean:
 	rm -rf build dist *.egg-info .stamp-apt .stamp-apt-test .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -252,15 +252,26 @@ def compare(name: str, results: dict[str, list[Run]], peer: str, what: str, leas
 def rows(
     only: str | None = None, *, rounds: int = 5, peers: str | None = None, progress: Callable[[str], None] | None = None
 ) -> list[dict[str, str]]:
-    """All goals as rows (name, ours, peer, ratio, goal, verdict); `only`: those cases whose name has this text.
+    """All goals as rows (name, ours, peer, ratio, goal, verdict); `only`: those of the cases that are `chosen`.
 
     Works in a network namespace of its own: the calling process stays where it is.
     """
+    if not chosen(only or ""):
+        return []
     with contextlib.ExitStack() as stack:
         where = Path(peers) if peers else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pxed-peers-")))
         for program in FOREIGN:
             find(program, where)  # here: a namespace of its own has no way to a package archive
         return _in_namespace(only or "", rounds, where, progress)
+
+
+def chosen(only: str) -> list[Case]:
+    """The cases whose name has this text; with TFTP before it, those that one of their rows' names begins with it."""
+    text = only.lower()
+    begins = text.removeprefix("tftp").strip()
+    if text != begins:
+        return [case for case in CASES if case.name.lower().startswith(begins) or begins.startswith(case.name.lower())]
+    return [case for case in CASES if text in case.name.lower()]
 
 
 def _in_namespace(only: str, rounds: int, peers: Path, progress: Callable[[str], None] | None) -> list[dict[str, str]]:
@@ -293,7 +304,7 @@ def inside(only: str, rounds: int, peers: Path) -> list[dict[str, str]]:
         "link set pxb0 up",
     ):
         subprocess.run(["ip", *command.split()], check=True)
-    cases = [case for case in CASES if only.lower() in case.name.lower()]
+    cases = chosen(only)
     results, memory = measure(cases, rounds, peers, lambda line: print(line, file=sys.stderr, flush=True))
     table: list[dict[str, str]] = []
     for case in cases:

@@ -140,4 +140,8 @@ def pytest_unconfigure() -> None:
 def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile("pxed", deadline=None)  # a busy machine is no bug
     hypothesis.settings.load_profile("pxed")
+    if "test_case_" in config.option.keyword and config.option.markexpr == "not lab and not slow":
+        config.option.markexpr = (
+            ""  # `pytest -k test_case_` means all of the specification's cases, those on real wires and firmware as well
+        )
     config.addinivalue_line("markers", "limit(seconds): another time limit for a coroutine test than 30 seconds")

@@ -1,10 +1,14 @@
-"""The reference's cases are all here: `pytest -k test_case_ -m ""` runs one test or more for each number from 1 to 108."""
+"""The reference's cases are all here: `pytest -k test_case_` runs one test or more for each number from 1 to 108."""
 
 from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 TESTS = Path(__file__).parents[1]
 NUMBERS = set(range(1, 109))
@@ -38,3 +42,14 @@ def test_only_what_needs_real_firmware_is_left_to_the_lab() -> None:
 def test_no_case_is_skipped_for_good() -> None:
     """Only a missing program of the host may skip one (`pytest.skip` in its body); no mark does."""
     assert [number for number, _, marks in _cases() if re.search(r"mark\.(skip|xfail)", marks)] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("words", "all_of_them"), [((), True), (("-m", "not lab"), False)])
+def test_asking_for_the_cases_runs_the_slow_ones_and_those_on_firmware_too(words: tuple[str, ...], all_of_them: bool) -> None:
+    """Unless the operator's own choice of markers says otherwise."""
+    places = [str(path) for path in {path for _, path, _ in _cases()}]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider", "-k", "test_case_", *words, *places]
+    done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True, timeout=300, check=False)
+    found = {int(number) for number in re.findall(r"::test_case_(\d{3})", done.stdout)}
+    assert found == (NUMBERS if all_of_them else NUMBERS - LAB), done.stdout[-2000:]

@@ -113,6 +113,11 @@ class Database:
         """After a failure: roll back; the next `connection` is a new one (a database in memory keeps its only one)."""
         if self._connection is None:
             return
+        if self._session is not None:  # the server rolls back; to ask it for that may be in vain, which SQLAlchemy would log
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
+            return
         try:
             self._connection.rollback()
             if not self.in_memory:

@@ -33,11 +33,13 @@ _SESSION = text("""
     SELECT set_config(name, wanted, false) FROM (VALUES
         ('default_transaction_isolation', 'read committed'), ('lock_timeout', '5s'), ('statement_timeout', '0'),
         ('idle_session_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
-        ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3')
+        ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'),
+        ('tcp_user_timeout', '10000')
     ) AS ours (name, wanted) JOIN pg_settings USING (name)
     UNION ALL SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
 """)
-"""Whatever the server's or the role's defaults are. The keepalives make the server notice an appliance that is gone: its lock goes too."""
+"""Whatever the server's or the role's defaults are. The last four make the server notice an appliance that is gone, so that its lock
+goes too: keepalives where it had answered everything, the time-out (ms) where an answer was on its way: that TCP sends for 15 minutes."""
 _LOCK = 0x70786564  # "pxed"
 _TAKE = text("SELECT pg_advisory_lock(:lock, hashtext(coalesce(current_schema(), '')))")
 _HOLDER = text("""

@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 
 USER = "nobody"
-_QUICK = ("fsync=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=20", "autovacuum=off", "listen_addresses=")
+_QUICK = ("fsync=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=20", "autovacuum=off")
 
 
 def programs() -> Path | None:
@@ -29,10 +29,11 @@ def programs() -> Path | None:
 
 
 class Cluster:
-    """Made and started; `stop`, `kill` and `start` as often as you like, `remove` at the end."""
+    """Made and started; `stop` and `start` as often as you like, `remove` at the end. `listen`: an IP address beside its socket."""
 
-    def __init__(self, bin_: Path) -> None:
+    def __init__(self, bin_: Path, listen: str = "") -> None:
         self._bin = bin_
+        self._settings = (*_QUICK, f"listen_addresses={listen}")
         self.directory = Path(tempfile.mkdtemp(prefix="pxed-pg-"))
         self._as_root = os.getuid() == 0
         if self._as_root:
@@ -43,7 +44,7 @@ class Cluster:
         data = self.directory / "data"
         initdb = [bin_ / "initdb", "--no-sync", "--auth=trust", "--username=pxed", "--encoding=UTF8", "--locale=C.UTF-8", "-D", data]
         subprocess.run(self._command([str(part) for part in initdb]), check=True, capture_output=True, cwd=self.directory)
-        (data / "pg_hba.conf").write_text("local all guarded scram-sha-256\nlocal all all trust\n")
+        (data / "pg_hba.conf").write_text("local all guarded scram-sha-256\nlocal all all trust\nhost all all samenet trust\n")
         self.start()
 
     def _command(self, words: Sequence[str]) -> list[str]:
@@ -54,7 +55,7 @@ class Cluster:
     def start(self) -> None:
         """Return when it answers."""
         words = [str(self._bin / "postgres"), "-D", str(self.directory / "data"), "-k", str(self.directory)]
-        for setting in _QUICK:
+        for setting in self._settings:
             words += ["-c", setting]
         log = (self.directory / "log").open("ab")
         with log:
@@ -78,7 +79,12 @@ class Cluster:
 
     def remove(self) -> None:
         self.stop(signal.SIGQUIT)
-        shutil.rmtree(self.directory)
+        for _ in range(20):  # the last of its processes may still tidy up
+            shutil.rmtree(self.directory, ignore_errors=True)
+            if not self.directory.exists():
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"{self.directory} can't be removed")
 
     def url(self, database: str, *, user: str = "pxed", password: str = "") -> str:
         return f"postgresql://{user}{':' * bool(password)}{password}@/{database}?host={self.directory}"

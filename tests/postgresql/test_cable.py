@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import Connection, text
 
 from pxed.errors import StorageUnavailable
 from pxed.store import Store
+from tests.cli.network import Network, network, require
 from tests.postgresql.cable import Cable
-from tests.postgresql.cluster import Cluster
+from tests.postgresql.cluster import Cluster, programs
 from tests.postgresql.test_store import keys
 from tests.store.pump import Pump
 from tests.store.test_writer import put
@@ -46,6 +47,53 @@ def test_a_connection_that_breaks_is_opened_again_though_the_server_still_holds_
     assert pump.until(store.write(put("b"))) == "b"
     assert time.monotonic() - began < 4.5  # lock_timeout is 5 s
     assert keys(cluster, database) == ["a", "b"]
+    pump.until(store.close())
+
+
+@pytest.fixture
+def net() -> Iterator[Network]:
+    require("ip")
+    with network() as net:
+        yield net
+
+
+@pytest.fixture
+def remote(net: Network, cluster: Cluster) -> Iterator[Cluster]:
+    """Another cluster, on another host."""
+    found = programs()
+    assert found is not None
+    with net.inside(net.there):
+        running = Cluster(found, listen="10.77.0.2")
+    yield running
+    running.remove()
+
+
+def seconds_until(so: Callable[[], bool]) -> float:
+    began = time.monotonic()
+    while not so():
+        assert time.monotonic() - began < 60
+        time.sleep(0.2)
+    return time.monotonic() - began
+
+
+def test_a_host_that_vanishes_without_a_word_is_noticed_by_whoever_is_left(net: Network, remote: Cluster, pump: Pump) -> None:
+    """Where an answer was on its way, TCP alone would wait for 15 minutes, and the lock with it."""
+    database = remote.database()
+    with net.inside(net.here):
+        store = Store(f"postgresql://pxed@10.77.0.2/{database}", reactor=pump)
+        pump.until(store.open())  # its thread stays in this namespace
+    pump.until(store.write(put("a")))
+    net.ip("-n", net.there, "link", "set", "there0", "down")
+    began = time.monotonic()
+    with pytest.raises(StorageUnavailable):
+        pump.until(store.write(put("b")), seconds=60)
+    assert time.monotonic() - began < 30
+    net.ip("-n", net.there, "link", "set", "there0", "up")
+    assert pump.until(store.write(put("c"))) == "c"
+    net.ip("-n", net.there, "link", "set", "there0", "down")
+    assert seconds_until(lambda: remote.ask("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]) < 30
+    net.ip("-n", net.there, "link", "set", "there0", "up")
+    assert keys(remote, database) == ["a", "c"]
     pump.until(store.close())
 
 

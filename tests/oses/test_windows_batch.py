@@ -12,7 +12,7 @@ from pxed.oses import escape
 from tests.oses.families import sample
 from tests.oses.samples import HOSTILE
 from tests.oses.samples_windows import SHARE_PASSWORD
-from tests.oses.test_windows import rendered
+from tests.oses.windows_files import rendered
 from tests.oses.winpe import HERE, MISSING, Machine, Prefix
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not HERE, reason=MISSING)]

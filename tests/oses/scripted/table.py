@@ -46,7 +46,7 @@ NODES: Mapping[str, type[Node]] = {
 """Family, or family and release, > its node."""
 
 ELSEWHERE: Mapping[str, str] = {
-    "windows": "tests/oses/test_windows.py",
+    "windows": "tests/oses/test_windows_walk.py",
 }
 """Family, or family and release, > the module that walks a node through it.
 

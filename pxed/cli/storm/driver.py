@@ -6,6 +6,7 @@ by address when they download, so with fewer addresses than nodes under way thei
 
 from __future__ import annotations
 
+import resource
 import select
 import socket
 import time
@@ -19,6 +20,8 @@ from pxed.errors import HostProblem
 
 _TICK = 0.05
 _SO_RCVBUFFORCE = 33
+_FILES = 64
+"""Open files beside one for each node that downloads."""
 
 
 @dataclass(slots=True)
@@ -39,8 +42,8 @@ class Summary:
 
 
 class Storm:
-    """One run. HostProblem when this host can't send (not root, no such interface, port 68 taken). `elsewhere`: servers outside this host
-    may be asked as well."""
+    """One run. HostProblem when this host can't send (not root, no such interface, port 68 taken, too few open files). `elsewhere`: servers
+    outside this host may be asked as well."""
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class Storm:
         self._interface = interface
         self._total, self._at_once = nodes, at_once
         self._node_seconds, self._total_seconds = node_seconds, total_seconds
+        _let_open(at_once + _FILES)
         self._poll = select.epoll()
         self._by_fd: dict[int, Node] = {}
         self._by_mac: dict[bytes, Node] = {}
@@ -189,3 +193,12 @@ class Storm:
             phases=phases,
             failures=failures,
         )
+
+
+def _let_open(files: int) -> None:
+    """Raise the limit of open files of this process as far as is needed and allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        if hard != resource.RLIM_INFINITY and hard < files:
+            raise HostProblem(f"this storm needs {files} open files, and a program may have {hard}", "`ulimit -n`, or fewer --at-once")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))

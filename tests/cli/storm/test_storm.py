@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -88,11 +89,24 @@ def test_every_armed_node_boots_through_real_packets_and_is_on_its_timeline(wire
             assert kind in kinds, number
 
 
+@pytest.mark.parametrize("limit", ["-S -n 40", "-n 40"])
+def test_the_limit_of_open_files_is_raised_or_said(wires: Cable, appliance: Appliance, limit: str) -> None:
+    """40 are too few for a hundred nodes at once. Where the hard limit allows more the storm takes more."""
+    words = ["sh", "-c", f'ulimit {limit}; exec "$@"', "sh", *argv(wires, "--nodes", str(NODES), "--at-once", "100", "--json")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    if limit.startswith("-S"):
+        assert json.loads(done.stdout)["passed"] == NODES, done.stderr
+        return
+    assert done.returncode == 2
+    assert "this storm needs 164 open files, and a program may have 40" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_on_a_terminal_there_is_a_bar_while_it_goes_and_a_summary_at_the_end(wires: Cable, appliance: Appliance) -> None:
     """One that nobody armed keeps the bar up until its time is over: exit status 1 and the sentence why."""
     keeper, terminal = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-    words = argv(wires, "--nodes", str(NODES + 2), "--seconds", "6")
+    words = argv(wires, "--nodes", str(NODES + 2), "--seconds", "20")
     with subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=terminal, text=True) as child:
         os.close(terminal)
         shown = b""
@@ -106,7 +120,9 @@ def test_on_a_terminal_there_is_a_bar_while_it_goes_and_a_summary_at_the_end(wir
         summary = child.stdout.read()
     assert child.returncode == 1, summary
     assert b"booting" in shown
-    assert f"{NODES + 1}/{NODES + 2}".encode() in shown, shown[-2000:]
+    counts = {int(number) for number in re.findall(rb"(\d+)/%d\b" % (NODES + 2), shown)}
+    assert len(counts) > 1, shown[-2000:]
+    assert max(counts) == NODES + 2
     lines = summary.splitlines()
     assert [word in lines[0] for word in ("phase", "nodes", "half within", "99 % within", "slowest")] == [True] * 5
     assert f"{NODES} of {NODES + 2} nodes in " in summary
@@ -126,9 +142,9 @@ def test_a_node_that_is_sent_to_another_network_does_not_go_there(wires: Cable, 
 def test_said_twice_that_it_is_meant_it_does(wires: Cable, appliance: Appliance) -> None:
     before = sent_out(wires)
     run("ip", "-n", wires.client, "neighbour", "replace", "198.51.100.1", "lladdr", "02:00:00:00:00:01", "dev", "out0")
-    words = argv(wires, "--nodes", str(NODES + 1), "--seconds", "8", "--elsewhere", "--i-run-that-network", "--json")
+    words = argv(wires, "--nodes", str(NODES + 1), "--seconds", "20", "--elsewhere", "--i-run-that-network", "--json")
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     told = json.loads(done.stdout)
-    assert (done.returncode, told["passed"], sum(told["failures"].values())) == (1, NODES, 1)
-    assert told["seconds"] < 30, "bounded, whatever does not answer"
+    assert (done.returncode, told["passed"], sum(told["failures"].values())) == (1, NODES, 1), told
+    assert told["seconds"] < 60, "bounded, whatever does not answer"
     assert sent_out(wires) > before

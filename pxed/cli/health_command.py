@@ -47,6 +47,8 @@ def health(invocation: Invocation, as_json: bool) -> None:
 
 def _brief(value: Any) -> str:
     """A value of any shape on one line; an object as names and values."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, dict):
         return ", ".join(f"{clean(name)} {_brief(each)}" for name, each in value.items() if each not in (None, "", {}, []))
     if isinstance(value, list):

@@ -57,14 +57,14 @@ def test_health_is_status_0_only_if_the_appliance_says_ok(appliance: Appliance) 
         "version": "0.1.0",
         "uptime": 3725.0,
         "store": "ok",
-        "services": {"dhcp": {"offers": 3, "silent": 2}, "tftp": {"active": 0}},
+        "services": {"dhcp": {"offers": 3, "silent": 2, "raw": False}, "tftp": {"active": 0}},
         "interfaces": ["eth1"],
     }
     appliance.api.routes["GET", "health"] = (200, well)
     result = appliance.pxed("health")
     assert result.exit_code == 0
     assert "1 h 02 m" in result.stdout
-    assert "offers 3, silent 2" in result.stdout
+    assert "offers 3, silent 2, raw no" in result.stdout
     assert appliance.json("health") == well
     appliance.api.routes["GET", "health"] = (200, {**well, "status": "failing", "store": "failing"})
     assert appliance.pxed("health").exit_code == 1

@@ -64,6 +64,21 @@ async def test_every_byte_arrives_by_sendfile_and_the_connection_goes_on(big: Pa
     assert descriptors(big) == 0
 
 
+async def test_head_brings_no_byte_of_the_file_and_the_connection_goes_on(big: Path, sent: list[int]) -> None:
+    """UEFI HTTP Boot asks HEAD first. A transport in memory can't show this: there nothing is sent by sendfile."""
+    async with serving(big.parent) as port:
+        client = Client(port)
+        client.socket.sendall(b"HEAD /b/big.bin HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await client.head())["content-length"] == str(SIZE)
+        client.get("/b/big.bin", Range="bytes=0-9")
+        assert await client.read(12) == b"HTTP/1.1 206"
+        await client.head()
+        assert await client.read(10) == big.read_bytes()[:10]
+        client.close()
+    assert sum(sent) == 10
+    assert descriptors(big) == 0
+
+
 async def test_pipelined_requests_are_answered_in_order(big: Path, sent: list[int]) -> None:
     async with serving(big.parent) as port:
         client = Client(port)

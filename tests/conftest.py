@@ -25,9 +25,14 @@ from twisted.logger import ILogObserver, LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from pxed.oses import accounts
+
 reactor: Any = _reactor
 
 LIMIT = 30.0
+SHIPPED_ROUNDS = accounts.ROUNDS
+"""What a password's hash costs. Tests hash thousands of them, a sixth of all their time: for less, but for the one that looks at it."""
+accounts.ROUNDS = 1000
 SETTLE = 5.0
 """Seconds for connections to finish closing when a test has ended."""
 
@@ -130,6 +135,12 @@ def _left(calls: set[Any], readers: set[Any]) -> list[str]:
     delayed = [str(call) for call in set(reactor.getDelayedCalls()) - calls]
     sockets = [repr(each) for each in set(reactor.getReaders()) - readers if "Waker" not in type(each).__name__]
     return delayed + sockets
+
+
+def pytest_collection_finish() -> None:
+    """What is there before the first test need not be looked through after each of them (`_inspected`)."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:

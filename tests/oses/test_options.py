@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from pxed.errors import InvalidRequest
+from pxed.oses import accounts
 from pxed.oses.options import CommonOptions, visible
 from pxed.oses.sealing import Sealing
 from pxed.oses.strict import parse
+from tests.conftest import SHIPPED_ROUNDS
 from tests.oses.samples import FULL, KEY, SECRET, verifies
 
 COMMON = {name: value for name, value in FULL.items() if name not in ("updates", "preseedExtra")}
@@ -162,6 +164,13 @@ def test_stored_options_read_back_the_same() -> None:
     again = CommonOptions.model_validate(json.loads(json.dumps(sealed.stored())))
     assert again == sealed
     assert again.stored() == sealed.stored()
+
+
+def test_a_hash_costs_who_guesses_what_it_is_said_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "ROUNDS", SHIPPED_ROUNDS)
+    made = accounts.hashed(SecretStr(SECRET))
+    assert made.startswith("$6$rounds=100000$")
+    assert verifies(SECRET, made)
 
 
 def test_what_is_shown_has_no_hash_and_no_proxy_password() -> None:

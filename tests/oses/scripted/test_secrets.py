@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from twisted.logger import eventAsText, globalLogPublisher
+from twisted.logger import ILogObserver, eventAsText, globalLogPublisher
+from zope.interface import implementer
 
 from tests.oses.scripted.conftest import Make
 from tests.oses.scripted.node import Node
@@ -24,24 +25,26 @@ CASES = [
 ]
 
 
+@implementer(ILogObserver)
+class Lines(list[str]):
+    """All that is logged, at every level, as text."""
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        values = {name: value for name, value in event.items() if name != "log_logger"}
+        self.append(eventAsText(event, includeTimestamp=False) + repr(values))
+
+
 @pytest.fixture
-def log() -> Iterator[list[str]]:
-    """All that is logged meanwhile, at every level, as text."""
-    lines: list[str] = []
-
-    def hear(event: Any) -> None:
-        lines.append(
-            eventAsText(event, includeTimestamp=False) + repr({name: value for name, value in event.items() if name != "log_logger"})
-        )
-
-    globalLogPublisher.addObserver(hear)
+def log() -> Iterator[Lines]:
+    lines = Lines()
+    globalLogPublisher.addObserver(lines)
     yield lines
-    globalLogPublisher.removeObserver(hear)
+    globalLogPublisher.removeObserver(lines)
 
 
 @pytest.mark.parametrize(("family", "release", "options", "hashes"), CASES)
 def test_no_secret_of_an_install_is_logged_told_or_shown(
-    make: Make, log: list[str], family: str, release: str, options: dict[str, Any], hashes: list[str]
+    make: Make, log: Lines, family: str, release: str, options: dict[str, Any], hashes: list[str]
 ) -> None:
     """Fails when the engine logs a token, when an event carries options, and when the API shows a hash (each tried once)."""
     node = make(Behaviour(family, release, 7), **options)

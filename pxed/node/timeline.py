@@ -174,7 +174,7 @@ def _json(data: dict[str, Any] | None) -> dict[str, Any]:
     """`data` as JSON can say it; what it can't is told as text."""
     if not data:
         return {}
-    if all(type(value) in _PLAIN for value in data.values()):
+    if _PLAIN.issuperset(map(type, data.values())):
         return dict(data)
     plain: dict[str, Any] = json.loads(json.dumps(data, default=str))
     return plain

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from pxed.node.identity import hex_hyphen
 from pxed.oses import escape
@@ -65,7 +64,7 @@ def linux_context(release: Release, options: CommonOptions, node: NodeView, urls
         "host": urls.host,
         "port": urls.port,
         "booted": urls.notify("booted"),
-        "path": urlsplit(urls.notify("booted")).path,
+        "path": urls.notify("booted").removeprefix(urls.base),
         "disk": options.disk or Disk(),
         "firstboot_home": FIRSTBOOT_HOME,
     }

@@ -190,7 +190,9 @@ def is_sealed(value: Any) -> bool:
 
 def _changed(value: Any, change: Callable[[Kept], Kept]) -> Any:
     """`value` with every secret in it replaced; what holds none stays the same object."""
-    if isinstance(value, list):  # first, since most are empty ones
+    if type(value) in _NEVER_SECRET or value == []:
+        return value
+    if isinstance(value, list):
         made = [_changed(each, change) for each in value]
         return made if any(a is not b for a, b in zip(made, value, strict=True)) else value
     if isinstance(value, SecretStr | Sealed):

@@ -60,7 +60,7 @@ class Cluster:
         log = (self.directory / "log").open("ab")
         with log:
             self._postgres = subprocess.Popen(self._command(words), stdout=log, stderr=log, cwd=self.directory)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while True:
             try:
                 self.ask("SELECT 1")
@@ -74,7 +74,7 @@ class Cluster:
         """SIGINT: connections are closed; SIGQUIT: as if it had crashed. May be called twice."""
         if self._postgres is not None:
             self._postgres.send_signal(how)
-            assert self._postgres.wait(20) is not None
+            assert self._postgres.wait(60) is not None
             self._postgres = None
 
     def remove(self) -> None:

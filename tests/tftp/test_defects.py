@@ -82,7 +82,10 @@ def test_d04_a_short_datagram_inside_a_transfer_is_ignored(root: Path, datagram:
         assert client.hear() == data(2, content(5000)[512:1024])
 
 
-@pytest.mark.parametrize("options", [[("blksize", "abc")], [("retries", "abc")], [("blksize", "1e3"), ("timeout", "x")], [("tsize", "?")]])
+@pytest.mark.parametrize(
+    "options",
+    [[("blksize", "abc")], [("retries", "abc")], [("default_timeout", "abc")], [("blksize", "1e3"), ("timeout", "x")], [("tsize", "?")]],
+)
 def test_d05_values_that_are_no_numbers_are_left_out(root: Path, options: list[tuple[str, str]]) -> None:
     with Appliance(root) as appliance:
         client = appliance.client()
@@ -156,6 +159,8 @@ def test_d11_error_texts_are_fixed_and_disclose_no_path(root: Path) -> None:
         client = appliance.client()
         client.ask(rrq("nothing/here"))
         assert error_of(client.hear()) == (1, "File not found")
+        client.ask(rrq("../nothing"))
+        assert error_of(client.hear()) == (2, "Access violation"), "what our log says of it is not for clients"
 
 
 def test_d12_after_a_timeout_a_duplicate_ack_makes_nothing_go_out_again(root: Path) -> None:

@@ -75,8 +75,8 @@ def _shell(value: str) -> str:
 
 
 def _gecos(value: str) -> str:
-    if not value.isprintable() or any(letter in value for letter in ":,"):
-        raise ValueError("a full name in one line without ':' and ','")
+    if not value.isprintable() or any(letter in value for letter in ":,") or len(value) > 255:
+        raise ValueError("a full name in one line of at most 255 characters without ':' and ','")
     return value
 
 

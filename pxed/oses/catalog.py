@@ -24,6 +24,7 @@ from pxed.oses.debian import DEBIAN
 from pxed.oses.esxi import ESXI
 from pxed.oses.family import Family, InstallView, NodeView, Release, Render, Resources, Urls
 from pxed.oses.features import refusals
+from pxed.oses.linux import refuse_long
 from pxed.oses.options import CommonOptions
 from pxed.oses.photon import PHOTON
 from pxed.oses.proxmox import PROXMOX
@@ -301,8 +302,11 @@ class Catalog:
 
     def _try(self, family: Family, release: Release, options: CommonOptions) -> None:
         """Render every file once, against a sample node. InvalidRequest."""
+        context = self._context_of(family, release, options, _Sample(), SAMPLE_URLS)
+        if "boot" in context:
+            refuse_long(context["boot"].line)
         try:
-            self._everything(family, self._context_of(family, release, options, _Sample(), SAMPLE_URLS))
+            self._everything(family, context)
         except TemplateProblem as problem:
             raise InvalidRequest(
                 f"These options cannot be written into the installer's files: {problem}",

@@ -118,6 +118,8 @@ class FlatcarOptions(IgnitionOptions):
 class FcosOptions(IgnitionOptions):
     """Fedora CoreOS's."""
 
+    shell_reads_arguments = False
+
 
 def flatcar(release: Release, options: FlatcarOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
     """The names that templates/coreos/ uses. InvalidRequest: commands that can't be run, a tree without a folder."""

@@ -40,8 +40,6 @@ BOOT = 30 * MINUTE
 """From the installer's last word to the installed system's first; its hook tries for 25 minutes."""
 
 EARLY = "/tmp/pxed-early.sh"  # noqa: S108  (on the installer's own RAM disk)
-COMMAND_LINE = 2047
-"""x86 kernels keep this many bytes of their command line (COMMAND_LINE_SIZE less one)."""
 COMMAND_WORDS = 32
 """Words that the kernel doesn't know become init's environment: CONFIG_INIT_ENV_ARG_LIMIT; one more and it panics."""
 
@@ -184,14 +182,9 @@ def _installer_arguments(options: DebianOptions, urls: Urls) -> str:
         *options.kernelArgs.split(),
     ]
     kept = _kept_arguments(options)
-    if (
-        len(" ".join([*words, *kept])) + 200 > COMMAND_LINE
-        or len([word for word in [*words, *kept] if "." not in word.split("=")[0]]) + 3 > COMMAND_WORDS
-    ):
+    if len([word for word in [*words, *kept] if "." not in word.split("=")[0]]) + 3 > COMMAND_WORDS:
         raise refusal(
-            "kernelArgs",
-            f"the kernel's command line would be too long (at most {COMMAND_LINE} bytes and {COMMAND_WORDS} words)",
-            "fewer or shorter kernel arguments",
+            "kernelArgs", f"the kernel's command line would be too long (at most {COMMAND_WORDS} words)", "fewer kernel arguments"
         )
     return " ".join(words)
 

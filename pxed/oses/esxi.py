@@ -25,7 +25,7 @@ from pxed.oses.disk import Disk
 from pxed.oses.esxi_network import full_name, management, network_commands
 from pxed.oses.esxi_options import EsxiOptions
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
-from pxed.oses.linux import boot_mac, linux_context
+from pxed.oses.linux import boot_mac, linux_context, refuse_long
 from pxed.oses.strict import refusal
 from pxed.workflow.recipe import HOUR, MINUTE, InstallFailed, Milestone, Recipe, RecipeNode
 
@@ -116,6 +116,7 @@ def _boot_text(release: Release, name: str, resources: Resources) -> str:
 
 def _boot_cfg(release: Release, text: str, options: EsxiOptions, tree: str, urls: Urls) -> str:
     words = [f"ks={urls.answer('ks.cfg')}", *options.serial_arguments, *options.kernelArgs.split()]
+    refuse_long(" ".join(words))  # what mboot takes is not documented; not more than the kernels of others
     try:
         return network_boot(text, prefix=tree, options=words)
     except ValueError as wrong:

@@ -10,7 +10,12 @@ from pxed.oses import escape
 from pxed.oses.disk import Disk
 from pxed.oses.family import NodeView, Release, Urls
 from pxed.oses.options import CommonOptions
+from pxed.oses.strict import refusal
 
+COMMAND_LINE = 2047
+"""Kernels keep this many bytes of their command line (COMMAND_LINE_SIZE of x86 and arm64, less one)."""
+SPARE = 100
+"""Bytes of it for what may be longer than it was tried with: the appliance's address, GRUB's ``BOOT_IMAGE=``."""
 FIRSTBOOT_HOME = "/usr/local/lib/pxed"
 """The folder of the installed system that holds the first boot's script; a context may name another (`firstboot_home`)."""
 
@@ -38,6 +43,24 @@ class LinuxBoot:
     def initrd_names(self) -> tuple[str, ...]:
         """The last part of each initrd's path."""
         return tuple(url.rsplit("/", 1)[-1] for url in self.initrds)
+
+    @property
+    def line(self) -> str:
+        """The whole command line, as iPXE writes it for some NIC."""
+        kept = ["---", self.kept] if self.kept is not None else []
+        return " ".join(
+            [*(f"initrd={name}" for name in self.initrd_names), self.arguments, f"BOOTIF=01-{self.boot_mac or '0' * 17}", *kept]
+        )
+
+
+def refuse_long(line: str) -> None:
+    """InvalidRequest if a kernel would cut the command line `line`, which holds what the operator gave."""
+    if len(line) + SPARE > COMMAND_LINE:
+        raise refusal(
+            "kernelArgs",
+            f"the kernel's command line would be too long ({len(line)} bytes, at most {COMMAND_LINE - SPARE})",
+            "fewer or shorter kernel arguments",
+        )
 
 
 def boot_mac(options: CommonOptions) -> str | None:

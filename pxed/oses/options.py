@@ -12,7 +12,7 @@ from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from pxed.oses.accounts import Password, PasswordHash, SshKeys, User, hashed
 from pxed.oses.disk import Disk, Partition, check_partitions, disk_choice
@@ -180,6 +180,9 @@ class CommonOptions(Strict):
     """Options of the unified model that this family can't do > why."""
     hidden: ClassVar[tuple[str, ...]] = ()
     """Fields of what stands inside options (``User.uid``) that this family always refuses, so that no schema shows them."""
+    shell_reads_arguments: ClassVar[bool] = True
+    """Whether the installed system's kernel arguments stand between double quotes in a file that a shell reads: /etc/default/grub, as
+    anaconda, debian-installer, curtin, YaST and setup-disk write it."""
     post_install: ClassVar[str] = "post"
     """Which of `Scripts` RackHD's ``postInstallCommands`` are."""
 
@@ -256,6 +259,13 @@ class CommonOptions(Strict):
         if not isinstance(given, Mapping) or given.get("rootPassword") is None or "rootPasswordHash" in given:
             return given
         return {**given, "rootPasswordHash": None}
+
+    @field_validator("targetKernelArgs")
+    @classmethod
+    def _readable_by_a_shell(cls, value: str) -> str:
+        if cls.shell_reads_arguments and any(letter in value for letter in "\"'`$\\"):
+            raise ValueError("kernel arguments without quotes, backquotes, '$' and backslashes, which the installer cannot hand on")
+        return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

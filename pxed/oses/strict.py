@@ -77,6 +77,9 @@ def _translated(model: type[BaseModel], errors: Sequence[ErrorDetails], field: s
     where = ".".join([field, *(str(part) for part in first["loc"])]) if field else ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = sorted(_known(_model_at(model, first["loc"][:-1])))
+        if first["loc"][-1] in known:
+            expected = "either this name of the option or its other one, which is also given"
+            return InvalidRequest(f"{where}: expected {expected}", field=where, expected=expected)
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
         expected = f"perhaps {near[0]}" if near else f"one of {', '.join(known)}"
         return InvalidRequest(f"{where} is not a known option; {expected}", field=where, expected=expected)

@@ -25,6 +25,16 @@ HOSTILE = [
 ]
 """Strings that break out of every careless quoting; each is a legal shell command text."""
 
+HOSTILE_ARGUMENTS = "a.q=\"x;y z\" b.x='y' c.z=$(touch pwned) d.w=`touch pwned` e.v=%s\\ f.u=]]>&amp;<b>{{7*7}}"
+"""The same among kernel arguments, which are words of visible ASCII (those with a dot belong to modules: Debian counts the others)."""
+
+HOSTILE_TARGET = "a.q=x;y b.u=]]>&amp;<b>{{7*7}} c.v=%s|(x)"
+"""The same without what a shell would read between double quotes."""
+
+HOSTILE_PASSWORD = "'; :(){ :|:& };: #]]>$(touch pwned)\"`ü漢"
+HOSTILE_NAME = "]]>$(touch pwned)`'\"\\ %s ü漢"
+"""Somebody's full name."""
+
 
 @dataclass
 class FakeNode:
@@ -110,6 +120,8 @@ def hostile() -> dict[str, Any]:
         **{name: value for name, value in FULL.items() if name != "rootSshKey"},
         "rootPassword": "a]]>'\"${x}$(y)`z`\\ü漢",
         "scripts": {"post": HOSTILE, "firstboot": HOSTILE},
-        "users": [{"name": "ann", "password": "'; :(){ :|:& };: #", "gecos": "$(touch pwned)`'\"\\ %s ü漢"}],
+        "kargs": HOSTILE_ARGUMENTS,
+        "targetKernelArgs": HOSTILE_TARGET,
+        "users": [{"name": "ann", "password": HOSTILE_PASSWORD, "gecos": HOSTILE_NAME}],
         "rootSshKeys": [KEY.split(" me@")[0] + " $(touch pwned)'\"`;&|ü"],
     }

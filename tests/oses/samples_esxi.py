@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.oses.samples import HOSTILE as HOSTILE_COMMANDS
-from tests.oses.samples import KEY, SECRET
+from tests.oses.samples import HOSTILE_ARGUMENTS, HOSTILE_NAME, HOSTILE_PASSWORD, KEY, SECRET
 
 BOOT_CFG = """\
 bootstate=0
@@ -57,9 +57,10 @@ FULL: dict[str, Any] = {
 
 HOSTILE: dict[str, Any] = {
     **{name: value for name, value in FULL.items() if name not in ("rootSshKey", "postInstallCommands")},
+    "kargs": HOSTILE_ARGUMENTS,
     "rootPassword": "a]]>'\"${x}$(y)`z`\\ü漢",
     "scripts": {"firstboot": HOSTILE_COMMANDS},
-    "users": [{"name": "ann", "password": "'; :(){ :|:& };: #", "gecos": "$(touch pwned)`'\"\\ %s ü漢"}],
+    "users": [{"name": "ann", "password": HOSTILE_PASSWORD, "gecos": HOSTILE_NAME}],
     "rootSshKeys": [KEY.split(" me@")[0] + " $(touch pwned)'\"`;&|ü"],
     "onScriptFailure": "fail",
 }

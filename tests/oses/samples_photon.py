@@ -24,4 +24,9 @@ EXTRA: dict[str, Any] = {
     "repo": "http://mirror.example.com:81/photon",
 }
 FULL: dict[str, Any] = {**{name: value for name, value in samples.FULL.items() if name not in _OTHERS}, **EXTRA}
-HOSTILE: dict[str, Any] = {**{name: value for name, value in samples.hostile().items() if name not in _OTHERS}, **EXTRA}
+HOSTILE: dict[str, Any] = {
+    **{name: value for name, value in samples.hostile().items() if name not in _OTHERS},
+    **EXTRA,
+    "targetKernelArgs": samples.HOSTILE_ARGUMENTS.replace("'", "").replace("\\", ""),
+}
+"""GRUB's configuration can't hold quotes and backslashes among the arguments: refused."""

@@ -39,7 +39,7 @@ FULL: dict[str, Any] = {
 }
 HOSTILE: dict[str, Any] = {
     **FULL,
-    **{name: value for name, value in samples.hostile().items() if name in ("rootPassword", "users", "rootSshKeys")},
+    **{name: value for name, value in samples.hostile().items() if name in ("rootPassword", "users", "rootSshKeys", "kargs")},
     "scripts": {"firstboot": samples.HOSTILE},
 }
 del HOSTILE["rootSshKey"]

@@ -29,6 +29,10 @@ FULL: dict[str, Any] = {
 
 HOSTILE: dict[str, Any] = {
     **FULL,
-    **{name: value for name, value in samples.hostile().items() if name in ("rootPassword", "scripts", "users", "rootSshKeys")},
+    **{
+        name: value
+        for name, value in samples.hostile().items()
+        if name in ("rootPassword", "scripts", "users", "rootSshKeys", "kargs", "targetKernelArgs")
+    },
 }
 del HOSTILE["rootSshKey"]

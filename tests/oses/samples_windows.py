@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.oses.samples import HOSTILE as HOSTILE_COMMANDS
+from tests.oses.samples import HOSTILE_PASSWORD
 
 PASSWORD = "S3cret '\"%PATH%&<x>^|!"
 SHARE_PASSWORD = "sh4re 'P%TEMP%&<x>^|!)("
@@ -80,8 +81,8 @@ FULL: dict[str, Any] = {
 HOSTILE: dict[str, Any] = {
     **{name: value for name, value in FULL.items() if name not in ("installDisk", "smbRepo", "smbUser", "smbPassword")},
     "rootPassword": "aA1]]>'\"${x}$(y)`z`\\ü漢&amp;",
-    "password": "<![CDATA[aA1%x%&|^",
-    "users": [{"name": "eve", "password": "'; :(){ :|:& };: #aA1", "gecos": "<b>&\"' %s ü漢"}],
+    "password": "<![CDATA[aA1]]>%x%&|^$(x)ü漢",
+    "users": [{"name": "eve", "password": HOSTILE_PASSWORD + "aA1", "gecos": "]]><b>&\"'$(x) %s ü漢"}],
     "disk": {"model": "WDC #1 =x/y:z@+"},
     "scripts": {"post": HOSTILE_COMMANDS, "firstboot": HOSTILE_COMMANDS},
     "onScriptFailure": "fail",

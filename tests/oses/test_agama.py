@@ -19,7 +19,7 @@ from pxed.oses.catalog import Catalog
 from pxed.oses.own import with_own
 from tests.oses.agama_model import Drive, NewPartition, Profile, Volume
 from tests.oses.families import CASES, delivered, sample
-from tests.oses.samples import HOSTILE, KEY, SECRET, TOKEN, URLS, FakeNode, install_of, verifies
+from tests.oses.samples import HOSTILE, HOSTILE_TARGET, KEY, SECRET, TOKEN, URLS, FakeNode, install_of, verifies
 from tests.oses.sandbox import FAKES, Sandbox
 
 CATALOG = Catalog()
@@ -107,6 +107,12 @@ def test_name_language_clock_and_kernel_arguments_are_what_was_asked_for() -> No
     assert found.bootloader is not None
     assert found.bootloader.extraKernelParams == "console=tty0 console=ttyS0,115200n8 mitigations=off"
     assert profile(files("sles", keyboard="uk")["profile.json"]).localization.keyboard == "gb"
+
+
+def test_hostile_kernel_arguments_arrive_as_they_are() -> None:
+    found = profile(case_files("leap", "hostile")["profile.json"]).bootloader
+    assert found is not None
+    assert found.extraKernelParams == f"console=tty0 console=ttyS0,115200n8 {HOSTILE_TARGET}"
 
 
 def test_root_has_its_hash_or_none_that_fits_any_password() -> None:
@@ -225,7 +231,7 @@ def test_the_kernel_line_is_dracuts_and_agamas() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["minimal", "hostile"])
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
 def test_shellcheck_has_nothing_to_warn_of_in_any_hook(tmp_path: Path, case: str) -> None:
     written = case_files("leap", case)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 
 from pxed.errors import InvalidRequest, NotFound
-from pxed.oses.catalog import LOCALBOOT, Catalog, Urls
-from tests.oses.families import delivered, sample
-from tests.oses.samples import FULL, MINIMAL, SECRET, TOKEN, URLS, FakeInstall, FakeNode, hostile, install_of
+from pxed.oses.catalog import LOCALBOOT, SAMPLE_URLS, Catalog, Urls
+from pxed.oses.linux import COMMAND_LINE, SPARE
+from tests.oses.families import RESOURCES, delivered, sample
+from tests.oses.samples import FULL, HOSTILE_PASSWORD, MINIMAL, SECRET, TOKEN, URLS, FakeInstall, FakeNode, hostile, install_of
 
 CATALOG = Catalog()
 
@@ -39,7 +41,7 @@ def test_a_prepared_install_is_json_and_holds_no_secret_in_plain_text() -> None:
 @pytest.mark.parametrize("options", [MINIMAL, FULL, hostile()], ids=["minimal", "full", "hostile"])
 def test_no_file_of_an_install_holds_a_plain_password(options: dict[str, object]) -> None:
     prepared = CATALOG.prepare("debian", "12", options)
-    secrets = {SECRET, str(options.get("rootPassword", SECRET)), "'; :(){ :|:& };: #"}
+    secrets = {SECRET, str(options.get("rootPassword", SECRET)), HOSTILE_PASSWORD}
     for name, text in CATALOG.preview(prepared, FakeNode(), URLS).items():
         assert not [secret for secret in secrets if secret in text], name
 
@@ -67,12 +69,40 @@ def test_an_option_of_another_family_is_refused_by_name_with_the_reason() -> Non
     CATALOG.prepare("debian", None, {"bonds": None})
 
 
-def test_a_kernel_line_the_kernel_would_cut_is_refused() -> None:
-    for arguments in ("x" * 2000, " ".join(f"a{i}=b" for i in range(40))):
-        with pytest.raises(InvalidRequest) as caught:
-            CATALOG.prepare("debian", None, {"kernelArgs": arguments})
-        assert caught.value.field == "options.kernelArgs"
+def test_a_kernel_line_with_more_words_than_init_is_handed_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="at most 32 words") as caught:
+        CATALOG.prepare("debian", None, {"kernelArgs": " ".join(f"a{i}=b" for i in range(40))})
+    assert caught.value.field == "options.kernelArgs"
     CATALOG.prepare("debian", None, {"kernelArgs": " ".join(f"a.b{i}=c" for i in range(40))})
+
+
+@pytest.mark.parametrize("name", ["kernelArgs", "targetKernelArgs"])
+@pytest.mark.parametrize("family", [family for family in Catalog().families if family != "windows"])
+def test_a_kernel_line_the_kernel_would_cut_is_refused(family: str, name: str) -> None:
+    """At the very byte: iPXE's line of the longest that is taken leaves what was put by for a longer address, and no more."""
+    catalog = Catalog(resources=RESOURCES)
+    for installer in catalog.families[family].installers:
+        if name in installer.options.refused:
+            continue
+        release = next(iter(installer.releases))
+
+        def asked(length: int, release: str = release) -> dict[str, Any]:
+            return {**sample(family, "minimal", release), name: "x" * length}
+
+        for length in (2000, 65_000):
+            with pytest.raises(InvalidRequest, match="command line would be too long") as caught:
+                catalog.prepare(family, release, asked(length))
+            assert caught.value.field == "options.kernelArgs"
+        taken = catalog.prepare(family, release, asked(1000))
+        if family == "esxi":
+            continue
+        (line,) = re.findall(
+            r"(?m)^kernel --name linux \S+ (.*) \|\| goto again$", catalog.preview(taken, FakeNode(), SAMPLE_URLS)["boot.ipxe"]
+        )
+        room = COMMAND_LINE - SPARE - len(line.replace("${netX/mac:hexhyp}", "0" * 17))
+        catalog.prepare(family, release, asked(1000 + room))
+        with pytest.raises(InvalidRequest, match="command line would be too long"):
+            catalog.prepare(family, release, asked(1001 + room))
 
 
 @pytest.mark.slow

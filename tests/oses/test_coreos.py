@@ -81,7 +81,7 @@ def test_ignition_itself_can_refuse(wrong: dict[str, Any], tmp_path: Path) -> No
 
 @pytest.mark.slow
 @BOTH
-@pytest.mark.parametrize("case", ["minimal", "full"])
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
 def test_shellcheck_has_nothing_to_warn_of_in_the_hook_and_the_first_boot(family: str, case: str, tmp_path: Path) -> None:
     inside = contents(config(family, **sample(family, case)))

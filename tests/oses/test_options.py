@@ -65,6 +65,11 @@ def test_an_unknown_option_is_named_with_its_nearest_neighbour() -> None:
     assert "hostname" in refusal(zzzzzzzz=1).expected
 
 
+def test_an_option_under_two_of_its_names_is_said_to_be_one() -> None:
+    problem = refusal(disk={"size": "ssd"}, installDisk="sda")
+    assert (problem.field, "its other one" in str(problem)) == ("options.installDisk", True)
+
+
 def test_the_field_is_named_as_the_operator_wrote_it() -> None:
     assert refusal(rootSshKey="no key").field == "options.rootSshKey.0"
     assert refusal(users=[{}]).field == "options.users.0.name"

@@ -182,7 +182,7 @@ def test_the_check_can_refuse(change: dict[str, Any], why: str) -> None:
 
 @pytest.mark.slow
 @EVERY_RELEASE
-@pytest.mark.parametrize("case", ["minimal", "full"])
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
 def test_shellcheck_has_nothing_to_warn_of(release: str, case: str, tmp_path: Path) -> None:
     for name, text in files(release, **sample("photon", case)).items():

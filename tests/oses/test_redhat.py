@@ -17,7 +17,7 @@ from pxed.errors import InvalidRequest
 from pxed.oses.catalog import Catalog
 from pxed.oses.redhat import FAMILIES
 from tests.oses.families import CASES, delivered, sample
-from tests.oses.samples import HOSTILE, KEY, SECRET, TOKEN, URLS, FakeInstall, FakeNode, verifies
+from tests.oses.samples import HOSTILE, HOSTILE_TARGET, KEY, SECRET, TOKEN, URLS, FakeInstall, FakeNode, verifies
 from tests.oses.sandbox import FAKES, Sandbox
 
 with warnings.catch_warnings():
@@ -118,6 +118,14 @@ def test_the_commands_that_pre_sh_writes_belong_to_the_chosen_disk(
         assert found.autopart.autopart
     if case != "minimal" and release != "6":
         assert found.reqpart.reqpart
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "release"), RELEASES)
+def test_hostile_kernel_arguments_stay_one_word_through_the_shell_and_the_kickstart(tmp_path: Path, family: str, release: str) -> None:
+    found = whole(tmp_path, family, release, case_files(family, release, "hostile"))
+    assert found.bootloader.appendLine == f"console=tty0 console=ttyS0,115200n8 {HOSTILE_TARGET}"
+    assert list(tmp_path.rglob("pwned")) == []
 
 
 def test_a_system_partition_of_ones_own_is_kept_and_bios_still_gets_what_it_needs(tmp_path: Path) -> None:

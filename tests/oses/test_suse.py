@@ -19,7 +19,7 @@ from pxed.oses.catalog import Catalog, Urls
 from pxed.oses.suse import FAMILIES, KEYBOARDS
 from tests.oses.autoyast_elements import ELEMENTS, wrong
 from tests.oses.families import CASES, delivered, sample
-from tests.oses.samples import HOSTILE, KEY, SECRET, TOKEN, URLS, FakeNode, verifies
+from tests.oses.samples import HOSTILE, HOSTILE_TARGET, KEY, SECRET, TOKEN, URLS, FakeNode, verifies
 from tests.oses.sandbox import FAKES, Sandbox
 
 CATALOG = Catalog()
@@ -116,6 +116,12 @@ def test_xmllint_takes_every_profile_and_nothing_in_it_asks(family: str, release
 @pytest.mark.parametrize(("family", "release", "case"), EVERY)
 def test_every_element_is_one_that_the_release_knows_with_its_type(family: str, release: str, case: str) -> None:
     assert wrong(yast(case_files(family, release, case)["autoinst.xml"]), ELEMENTS[release]) == []
+
+
+@EVERY_RELEASE
+def test_hostile_kernel_arguments_arrive_as_they_are(family: str, release: str) -> None:
+    append = yast(case_files(family, release, "hostile")["autoinst.xml"])["bootloader"]["global"]["append"]
+    assert append == f"console=tty0 console=ttyS0,115200n8 {HOSTILE_TARGET}"
 
 
 @EVERY_RELEASE

@@ -146,7 +146,7 @@ def test_passwords_are_in_windows_own_form_and_nowhere_else() -> None:
 
 def test_hostile_names_arrive_as_they_are() -> None:
     accounts = values(files("11", "hostile")["unattend.xml"], "oobeSystem", "Microsoft-Windows-Shell-Setup")
-    assert accounts["UserAccounts/LocalAccounts/LocalAccount/DisplayName"] == ["onrack", "<b>&\"' %s ü漢"]
+    assert accounts["UserAccounts/LocalAccounts/LocalAccount/DisplayName"] == ["onrack", "]]><b>&\"'$(x) %s ü漢"]
 
 
 def test_rackhds_password_is_the_administrators_too_unless_there_is_another() -> None:

@@ -274,17 +274,18 @@ class Catalog:
         """Whether the installer of `install` asks for its file `name` by POST."""
         return name in self._installer(install).posted
 
-    def fetched(self, install: Install, sent: int) -> tuple[int, str]:
-        """(percent, text) when the node has fetched `sent` bytes of packages. A release may know how many that will be
-        (``data["expected_bytes"]``)."""
+    def fetched(self, install: Install, before: int) -> tuple[int, str]:
+        """(percent, text) of the packages that the node has fetched. A release may know how many bytes that will be
+        (``data["expected_bytes"]``); `before`: how many the last install of that system fetched, 0 if there was none."""
+        sent = install.fetched
         try:
             expected = self._found(install.family, install.release)[1].data.get("expected_bytes")
             recipe = self.recipes.get(install.recipe, install.recipe_version)
         except (NotFound, KeyError):  # a family or version of a former pxed
-            return by_bytes(sent, None, None, install.percent)
+            return by_bytes(sent, None, None, install.percent, before)
         ends = [recipe.milestone("started"), recipe.milestone(INSTALLED)]
         span = (ends[0].percent, ends[1].percent) if ends[0] is not None and ends[1] is not None else None
-        return by_bytes(sent, expected, span, install.percent)
+        return by_bytes(sent, expected, span, install.percent, before)
 
     def visible(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Stored options without their secrets."""

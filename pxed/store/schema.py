@@ -67,6 +67,7 @@ installs = Table(  # one run of a recipe on a node; no foreign key to nodes: an 
     Column("proof", Text, nullable=False, server_default=text("''")),  # what showed that it is done
     Column("last_lines", JSON, nullable=False, server_default=text("'[]'")),  # of the node's log, before it failed
     Column("installer", String(16), nullable=False, server_default=text("'armed'")),  # armed | served | working | gone
+    Column("fetched", BigInteger, nullable=False, server_default=text("0")),  # bytes of packages
 )
 Index("ix_installs_node", installs.c.node_id)
 Index(  # the database itself refuses a second running install on a node

@@ -1,5 +1,5 @@
-"""What nodes download, told briefly: an installing node's progress shows "62 MB of packages", not eight hundred events; or "60 % of the
-packages' bytes", if its release knows how many there are.
+"""What nodes download, told briefly: an installing node's progress shows "62 MB of packages, 60 % of the last time's", not eight hundred
+events; or "60 % of the packages' bytes", if its release knows how many there are.
 
 A download belongs to the install that the node at that address is assigned. Kernels, initial RAM disks and images are events of their own;
 packages and indexes only count. So do their 404s: installers probe for files that need not be there.
@@ -19,7 +19,7 @@ TELL_EVERY = 5.0
 LARGE = MEGABYTE
 """Bytes from which a file that is no package is an event."""
 MAX_COUNTED = 10_000
-"""Installs whose bytes are remembered."""
+"""Installs of which is remembered when they were told of last."""
 
 _PACKAGE = re.compile(r"(^|/)(pool|by-hash|repodata)/|\.(u?deb|d?rpm|apk)$")
 _PROBED = re.compile(
@@ -28,12 +28,11 @@ _PROBED = re.compile(
 
 
 class Traffic:
-    """Counts by install id. Pass it to the resources that send files."""
+    """Pass it to the resources that send files."""
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
-        self._bytes: dict[str, int] = {}
-        self._told: dict[str, float] = {}
+        self._told: dict[str, tuple[float, int]] = {}  # when last, and what the last install of that system had fetched; longest ago first
 
     def sent(self, peer: str, path: str, size: int) -> None:
         """`size` bytes of `path` went to the node at `peer`."""
@@ -81,15 +80,15 @@ class Traffic:
             )
 
     def _count(self, install: Any, size: int) -> None:
-        total = self._bytes[install.id] = self._bytes.pop(install.id, 0) + size
-        while len(self._bytes) > MAX_COUNTED:
-            oldest = next(iter(self._bytes))
-            del self._bytes[oldest]
-            self._told.pop(oldest, None)
+        self._rooms.engine.fetched(install.id, size)
         now = self._rooms.clock.seconds()
-        if not 0 <= now - self._told.get(install.id, float("-inf")) < TELL_EVERY:  # Twisted's clock may be set back
-            self._told[install.id] = now
-            self._rooms.engine.progress(install.id, *self._rooms.catalog.fetched(install, total))
+        at, before = self._told.pop(install.id, None) or (float("-inf"), self._rooms.engine.fetched_before(install.id))
+        due = not 0 <= now - at < TELL_EVERY  # Twisted's clock may be set back
+        self._told[install.id] = (now if due else at, before)
+        while len(self._told) > MAX_COUNTED:
+            del self._told[next(iter(self._told))]
+        if due:
+            self._rooms.engine.progress(install.id, *self._rooms.catalog.fetched(install, before))
 
     def _whose(self, peer: str) -> tuple[Any, Any]:
         node = self._rooms.node_at(peer)

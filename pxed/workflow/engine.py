@@ -29,12 +29,12 @@ from pxed.node.inventory import Inventory
 from pxed.node.model import SILENT, Boot, Event
 from pxed.node.timeline import Timeline, printable
 from pxed.store import Store
-from pxed.store.lazy import Batch, LazyWriter
 from pxed.workflow import journal
 from pxed.workflow.evidence import Probe, blind
 from pxed.workflow.install import Install, Installer, row_of
 from pxed.workflow.journal import Entry, NotRunning
 from pxed.workflow.notices import LOADER, LONGEST_MESSAGE, called_back, inbox_row, restarted, summary, told
+from pxed.workflow.progress import Progress
 from pxed.workflow.recipe import Recipe, RecipeBook
 from pxed.workflow.run import Run, done_words, leave
 
@@ -85,8 +85,7 @@ class Engine:
         self._installs: dict[str, Install] = {}
         self._by_digest: dict[bytes, Install] = {}
         self._runs: dict[str, Run] = {}
-        self._progressed: dict[str, None] = {}
-        self._progress = LazyWriter(store, self._take_progress, what="The progress of installs", now=now)
+        self._progress = Progress(store, now)
         self._stopped = False
         timeline.subscribe(self._heard)
 
@@ -251,6 +250,21 @@ class Engine:
             self._advance(install, percent, text)
             self.works(install_id)
 
+    def fetched(self, install_id: str, size: int) -> int:
+        """The node has fetched `size` more bytes of packages; how many that makes. Stored lazily. NotFound; ignored once it ended."""
+        install = self.get(install_id)
+        if install.state == "running":
+            install.fetched += size
+            self._progress.changed(install)
+        return install.fetched
+
+    def fetched_before(self, install_id: str) -> int:
+        """Bytes of packages of the last install of the same system that was done and fetched any here, 0 for none. NotFound."""
+        this = self.get(install_id)
+        what = (this.family, this.release)
+        done = (each for each in reversed(self._installs.values()) if each.state == "done" and (each.family, each.release) == what)
+        return next((each.fetched for each in done if each.fetched), 0)
+
     def works(self, install_id: str) -> None:
         """The installer has done something that nobody else does: from now on its node is not given it again. Before its profile was
         given out that can't be, and is still about what the node booted before. NotFound; ignored once it ended."""
@@ -388,13 +402,13 @@ class Engine:
         reached = max(install.percent, min(100, max(0, int(percent))))
         if install.advance(reached, text=printable(text)[:LONGEST_MESSAGE]):
             self._record(install, "install.progress", install.progress_text or f"{reached} %")
-            self._soon(install)
+            self._progress.changed(install)
 
     def _saw(self, install: Install, what: Installer) -> None:
         if install.saw(what):
             if install.begun:
                 self._inventory.hold(install.node_id, install.id)
-            self._soon(install)
+            self._progress.changed(install)
 
     def _heard(self, event: Event) -> None:
         """A node whose installer was at work boots from the network again: that installer has ended, finished or not."""
@@ -405,24 +419,6 @@ class Engine:
         if node.boot.kind == "silent":
             self._saw(install, "gone")
             self._record(install, "install.rebooted", restarted(node.label))
-
-    def _soon(self, install: Install) -> None:
-        self._progressed[install.id] = None
-        self._progress.poke()
-
-    def _take_progress(self) -> Batch | None:
-        taken, self._progressed = self._progressed, {}
-        installs = [self._installs[key] for key in taken]
-        reached = [(each.id, each.percent, each.progress_text, each.installer) for each in installs]
-        if not reached:
-            return None
-
-        def store(connection: Connection) -> None:
-            for install_id, percent, text, installer in reached:
-                journal.progress(connection, install_id, percent, text)
-                journal.saw(connection, install_id, installer)
-
-        return Batch(store, lambda: self._progressed.update(taken))
 
     def _record(self, install: Install, kind: str, text: str, data: dict[str, Any] | None = None) -> None:
         facts = {"state": install.state, "percent": install.percent, **(data or {})}

@@ -29,6 +29,7 @@ class Install:
     `unproven`: its installer said `installed`, or was at work when the node restarted; the node boots its disk, and the first boot was
     never seen; a late word makes it done.
     `proof` says what showed that a `done` one is done, `last_lines` what the node's log said last before one failed.
+    `fetched`: bytes of packages that its node has fetched here.
     Only the engine writes it. `repr` shows neither token nor options.
     """
 
@@ -52,6 +53,7 @@ class Install:
     proof: str = ""
     last_lines: list[str] = field(default_factory=list)
     installer: Installer = "armed"
+    fetched: int = 0
 
     @property
     def begun(self) -> bool:

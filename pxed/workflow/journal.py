@@ -55,6 +55,9 @@ _LATER = (
 _USE = update(inbox).where(inbox.c.id == bindparam("key")).values(position=bindparam("at_position"), counted_as=bindparam("wanted"))
 _ADVANCE = update(installs).where(installs.c.id == bindparam("of"), installs.c.percent <= bindparam("percent"))
 _PROGRESS = _ADVANCE.values(percent=bindparam("percent"), progress_text=bindparam("progress_text"))
+_FETCHED = (
+    update(installs).where(installs.c.id == bindparam("of"), installs.c.fetched < bindparam("bytes")).values(fetched=bindparam("bytes"))
+)
 _MILESTONE = _ADVANCE.values(percent=bindparam("percent"), stage=bindparam("stage"), progress_text="")
 _SAW = (
     update(installs)
@@ -172,9 +175,11 @@ def unpark(connection: Connection, install_id: str, assign: Mapping[BootKind, As
     return entries
 
 
-def progress(connection: Connection, install_id: str, percent: int, text: str) -> None:
-    """What the installer said of itself, unless that would go back."""
+def progress(connection: Connection, install_id: str, percent: int, text: str, fetched: int = 0) -> None:
+    """What the installer said of itself, and the bytes of packages its node has fetched, unless that would go back."""
     connection.execute(_PROGRESS, {"of": install_id, "percent": percent, "progress_text": text})
+    if fetched:
+        connection.execute(_FETCHED, {"of": install_id, "bytes": fetched})
 
 
 def saw(connection: Connection, install_id: str, what: Installer) -> None:

@@ -46,10 +46,13 @@ def test_a_release_may_know_its_bytes_and_a_family_of_a_former_pxed_breaks_nothi
     known = Release("12", debian.title, {**debian.data, "expected_bytes": 100_000_000})
     catalog = Catalog([replace(DEBIAN, releases={"12": known})])
     install = Install("i1", "n1", "debian", "12", "debian", 1, {}, "token", NOON, percent=5)
-    assert catalog.fetched(install, 50_000_000) == (49, "50 % of the packages' bytes")
+    install.fetched = 50_000_000
+    assert catalog.fetched(install, 80_000_000) == (49, "50 % of the packages' bytes")
     for gone in ({"family": "beos"}, {"release": "3"}, {"recipe_version": 99}):
         other = Install(**{**{name: getattr(install, name) for name in install.__dataclass_fields__}, **gone})
-        assert catalog.fetched(other, 50_000_000) == (5, "50 MB of packages")
+        assert catalog.fetched(other, 0) == (5, "50 MB of packages")
+        assert catalog.fetched(other, 80_000_000) == (5, "50 MB of packages, 62 % of the last time's")
+        assert catalog.fetched(other, 49_000_000) == (5, "50 MB of packages")
 
 
 def test_a_system_is_looked_for_at_the_static_addresses_of_its_options() -> None:

@@ -106,6 +106,13 @@ class MemoryEngine:
     def progress(self, install_id: str, percent: int, text: str) -> None:
         self.progressed.append((install_id, percent, text))
 
+    def fetched(self, install_id: str, size: int) -> int:
+        self.get(install_id).fetched += size
+        return self.get(install_id).fetched
+
+    def fetched_before(self, _install_id: str) -> int:
+        return 8_000_000
+
     def works(self, install_id: str) -> None:
         self.worked.append(install_id)
 

@@ -329,3 +329,24 @@ def test_milestones_of_a_plain_notification_are_those_of_the_phase_it_counts_for
     install = result_of(appliance.arm(MAC, "plain"))
     say(appliance, install, None)
     assert (install.percent, install.stage, state_of(appliance, install)) == (5, "Runs", "running")
+
+
+def test_the_bytes_of_packages_are_kept_and_the_next_install_of_that_system_is_measured_by_them(appliance: MemoryAppliance) -> None:
+    first = result_of(appliance.arm(MAC, "plain"))
+    for size in (2, 3):
+        appliance.engine.fetched(first.id, size)
+    assert appliance.engine.fetched_before(first.id) == 0
+    appliance.clock.advance(5)  # lazily
+    appliance = appliance.restart()
+    first = appliance.engine.get(first.id)
+    assert appliance.engine.fetched(first.id, 4) == 9
+    for phase in ("started", "installed", "booted"):
+        say(appliance, first, phase)
+    assert appliance.engine.fetched(first.id, 100) == 9, "it has ended"
+    appliance.clock.advance(5)
+    second = result_of(appliance.arm(MAC, "plain"))
+    assert appliance.engine.fetched_before(second.id) == 9
+    result_of(appliance.engine.cancel(second.id))
+    third = result_of(appliance.arm(MAC, "plain"))
+    assert appliance.engine.fetched_before(third.id) == 9, "one that was not done is no measure"
+    assert appliance.restart().engine.fetched_before(third.id) == 9

@@ -82,7 +82,9 @@ class Traffic:
     def _count(self, install: Any, size: int) -> None:
         self._rooms.engine.fetched(install.id, size)
         now = self._rooms.clock.seconds()
-        at, before = self._told.pop(install.id, None) or (float("-inf"), self._rooms.engine.fetched_before(install.id))
+        at, before = (
+            self._told.pop(install.id) if install.id in self._told else (float("-inf"), self._rooms.engine.fetched_before(install.id))
+        )
         due = not 0 <= now - at < TELL_EVERY  # Twisted's clock may be set back
         self._told[install.id] = (now if due else at, before)
         while len(self._told) > MAX_COUNTED:

@@ -69,7 +69,7 @@ def test_a_kernel_is_an_event_a_package_is_progress_of_its_install(local: World)
     for _ in range(3):
         local.ask("GET", "/repo/debian/pool/a.deb")
     assert len(local.kinds()) == events
-    assert local.engine.progressed == [(install.id, 0, "2 MB of packages, 25 % of the last time's")]
+    assert local.engine.progressed == [(install.id, 0, "2 MB of packages, 18 % of the last time's")]
     local.reactor.advance(6)
     local.ask("GET", "/repo/debian/pool/a.deb")
     assert local.engine.progressed[-1] == (install.id, 0, "6 MB of packages, 75 % of the last time's")

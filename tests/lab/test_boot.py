@@ -104,7 +104,7 @@ def test_an_unarmed_machine_is_listed_and_left_alone(scene: Scene, say: Callable
     machine.power_off()
 
 
-@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+@pytest.mark.parametrize("firmware", ["bios", pytest.param("uefi", marks=pytest.mark.slow)])
 def test_a_machine_that_reaches_ipxe_all_the_same_is_sent_on_to_its_disk(
     debian: Assets, firmware: Firmware, say: Callable[[str], None]
 ) -> None:

@@ -7,6 +7,7 @@ queue, so that everybody reads what was written before. A failure of the disk fa
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
@@ -28,6 +29,9 @@ LARGEST_BATCH = 512
 REST = 0.3
 """Seconds after a commit in which another one is not begun for writes that nobody waits for; `Store.hurry` ends it."""
 MOST_WAITING = 50_000
+SHARE = 0.001
+"""Seconds for which the thread may keep the interpreter while the reactor waits for it. It is the process's setting; Python's own 5 ms come
+several in a row while a storm's events are stored."""
 
 
 class Store:
@@ -58,6 +62,7 @@ class Store:
         driver, or another appliance uses the database), StorageUnavailable."""
         if self._thread is not None:
             raise RuntimeError("a store is opened once")
+        sys.setswitchinterval(SHARE)
         opened: Deferred[None] = Deferred()
         self._thread = Thread(target=self._work, args=(opened,), name="pxed-store", daemon=True)
         self._thread.start()

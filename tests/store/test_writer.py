@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from pxed.errors import ConfigError, StorageUnavailable
 from pxed.store import Store
 from pxed.store.lazy import Batch, LazyWriter
 from pxed.store.schema import settings
-from pxed.store.writer import LARGEST_BATCH
+from pxed.store.writer import LARGEST_BATCH, SHARE
 from tests.store.pump import Pump
 
 
@@ -291,3 +292,15 @@ def test_a_write_that_nobody_waits_for_is_committed_all_the_same(store: Store, p
     pump.until(store.write(put("first")))
     pump.until(store.write(put("lazy"), lazy=True))
     assert stored(path) == ["first", "lazy"]
+
+
+def test_its_thread_gives_the_interpreter_back_after_a_millisecond(pump: Pump, path: Path) -> None:
+    usual = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(0.005)
+        store = Store(f"sqlite:///{path}", reactor=pump)
+        pump.until(store.open())
+        assert sys.getswitchinterval() == pytest.approx(SHARE)
+        pump.until(store.close())
+    finally:
+        sys.setswitchinterval(usual)

@@ -2,7 +2,7 @@
 
 It is the second installer of the family `ubuntu` (`Family.others`). Kernel, initrd and packages come from one tree: either the alternate
 server's medium (``ubuntu-18.04.*-server-amd64.iso``, whose base system is one image, install/filesystem.squashfs), or a mirror
-(``http://archive.ubuntu.com/ubuntu``; what is not recognised as that medium is taken for one).
+(``http://MIRROR/ubuntu``; what is not recognised as that medium is taken for one).
 
 Sources: Ubuntu's installation guide for 18.04, appendix B; RackHD's ubuntu-preseed and its payload for an .iso.
 Traps: an installer of the medium that is not told of its base system stops with "could not find any live images"; the live server's medium

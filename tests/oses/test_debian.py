@@ -227,6 +227,6 @@ def test_debian_11_is_asked_for_nothing_that_came_later_and_its_suites_are_the_i
         assert (answers(text)["mirror/suite"], answers(text)["mirror/udeb/suite"]) == ("bullseye", "bullseye")
         assert "non-free-firmware" not in text
         assert "/updates" not in "".join(RENDERED["11", case].values())
-    archived = delivered(CATALOG, CATALOG.prepare("debian", "11", {"repo": "http://archive.debian.org/debian"}), FakeNode(), URLS)
-    assert "http://archive.debian.org/debian/dists/bullseye/main/installer-amd64/current/images/netboot/" in archived["boot.ipxe"]
+    archived = delivered(CATALOG, CATALOG.prepare("debian", "11", {"repo": "http://archive.example/debian"}), FakeNode(), URLS)
+    assert "http://archive.example/debian/dists/bullseye/main/installer-amd64/current/images/netboot/" in archived["boot.ipxe"]
     assert answers(archived["preseed.cfg"])["apt-setup/services-select"] == ""

@@ -51,7 +51,11 @@ class Reader:
 @click.option("--root-password-file", metavar="FILE", help="Root's password is this file's text (- is standard input).")
 @click.option("--root-password-prompt", is_flag=True, help="Ask for root's password, twice, without showing it.")
 @click.option(
-    "--ssh-key", "ssh_keys", multiple=True, metavar="FILE", help="Public key that may log in as root; may be given several times."
+    "--ssh-key",
+    "ssh_keys",
+    multiple=True,
+    metavar="FILE",
+    help="Public key that may log in as root, beside those of the option rootSshKeys; may be given several times.",
 )
 @click.option("--dry-run", is_flag=True, help="Change nothing: print the boot script and answer files that the machine would get.")
 @click.option("--watch", "watching", is_flag=True, help="Stay and follow the install to its end; exit status 0 only if it is done.")
@@ -103,7 +107,7 @@ def gather(
     read: Reader, *, assignments: tuple[str, ...], options_file: str | None, root_password_file: str | None, root_password_prompt: bool,
     ssh_keys: tuple[str, ...],
 ) -> dict[str, Any]:  # fmt: skip
-    """All sources of options as one tree: the file, then -o, then the root password and keys. InvalidRequest."""
+    """All sources of options as one tree: the file, then -o, then the root password; keys are added to those there. InvalidRequest."""
     if root_password_file is not None and root_password_prompt:
         raise InvalidRequest("either --root-password-file or --root-password-prompt", field="rootPassword")
     below = parse_options_file(options_file, read(options_file)) if options_file is not None else {}
@@ -114,8 +118,20 @@ def gather(
         options["rootPassword"] = click.prompt("Root's password", hide_input=True, confirmation_prompt=True, err=True)
     keys = [key for name in ssh_keys for key in parse_ssh_keys(name, read(name))]
     if keys:
-        options["rootSshKeys"] = keys
+        _add_keys(options, keys)
     return options
+
+
+def _add_keys(options: dict[str, Any], keys: list[str]) -> None:
+    """Lay `keys` behind root's keys in `options` (a list, or one text with a line for each), each once. What is no list of texts is
+    InvalidRequest: the appliance would not take it either, and nobody wants it replaced in silence."""
+    name = next((each for each in ("rootSshKeys", "rootSshKey") if each in options), "rootSshKeys")
+    there = options.get(name) or []
+    if isinstance(there, str):
+        there = [line for line in there.splitlines() if line.strip()]
+    if not isinstance(there, list) or not all(isinstance(each, str) for each in there):
+        raise InvalidRequest(f"options.{name} is no list of keys, so that --ssh-key can't add to it", field=f"options.{name}")
+    options[name] = list(dict.fromkeys([*there, *keys]))
 
 
 def warn(answer: dict[str, Any]) -> None:

@@ -59,9 +59,49 @@ def test_all_sources_of_options_meet_in_one_tree(appliance: Appliance, sent: lis
         "hostname": "web1",
         "users": [{"name": "ada", "password": "in a file", "uid": 1001}],
         "rootPassword": "correct horse",
-        "rootSshKeys": ["ssh-ed25519 AAAA ada@host"] * 2,
+        "rootSshKeys": ["ssh-ed25519 AAAA ada@host"],
     }
     assert "correct horse" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "assignments", "name", "keys"),
+    [
+        ('{"rootSshKeys": ["ssh-rsa BBBB bob"]}', [], "rootSshKeys", ["ssh-rsa BBBB bob", "ssh-ed25519 AAAA ada@host"]),
+        (
+            '{"rootSshKeys": "ssh-rsa BBBB bob\\nssh-rsa CCCC\\n"}',
+            [],
+            "rootSshKeys",
+            ["ssh-rsa BBBB bob", "ssh-rsa CCCC", "ssh-ed25519 AAAA ada@host"],
+        ),
+        ('{"rootSshKey": "ssh-rsa BBBB bob"}', [], "rootSshKey", ["ssh-rsa BBBB bob", "ssh-ed25519 AAAA ada@host"]),
+        (
+            '{"rootSshKeys": ["ssh-ed25519 AAAA ada@host", "ssh-rsa BBBB bob"]}',
+            [],
+            "rootSshKeys",
+            ["ssh-ed25519 AAAA ada@host", "ssh-rsa BBBB bob"],
+        ),
+        ("{}", ["-o", "rootSshKeys.0=ssh-rsa BBBB bob"], "rootSshKeys", ["ssh-rsa BBBB bob", "ssh-ed25519 AAAA ada@host"]),
+        ('{"rootSshKeys": null}', [], "rootSshKeys", ["ssh-ed25519 AAAA ada@host"]),
+    ],
+)
+def test_ssh_keys_are_added_to_those_of_the_options_each_once(
+    appliance: Appliance, sent: list[Any], tmp_path: Path, text: str, assignments: list[str], name: str, keys: list[str]
+) -> None:
+    (tmp_path / "o.json").write_text(text)
+    (tmp_path / "id.pub").write_text("ssh-ed25519 AAAA ada@host\n")
+    options = ["--options-file", str(tmp_path / "o.json"), *assignments, "--ssh-key", str(tmp_path / "id.pub")]
+    result = appliance.pxed("install", "web1", "debian", *options)
+    assert result.exit_code == 0, result.output
+    assert sent[0]["options"] == {name: keys}
+
+
+def test_keys_that_are_no_list_are_not_replaced_in_silence(appliance: Appliance, sent: list[Any], tmp_path: Path) -> None:
+    (tmp_path / "id.pub").write_text("ssh-ed25519 AAAA ada@host\n")
+    result = appliance.pxed("install", "web1", "debian", "-o", "rootSshKeys=5", "--ssh-key", str(tmp_path / "id.pub"))
+    assert result.exit_code == 2
+    assert "options.rootSshKeys is no list of keys" in result.output
+    assert not sent
 
 
 def test_the_password_comes_from_standard_input_or_a_prompt_that_shows_nothing(appliance: Appliance, sent: list[Any]) -> None:

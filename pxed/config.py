@@ -22,6 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pxed.errors import ConfigError, HostProblem
 
 DEFAULT_STATE_DIR = Path("/var/lib/pxed")
+PATHS = ("state_dir", "os_dir", "tftproot")
+"""Settings that are directories of this host."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -242,7 +244,8 @@ class Settings(_Section):
 
 
 def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Read `path` (TOML; None = only defaults), lay `overrides` (nested dicts of the same shape) over it.
+    """Read `path` (TOML; None = only defaults), lay `overrides` (nested dicts of the same shape) over it. Paths in the file are absolute;
+    those among the overrides may be relative to where pxed is started.
 
     ConfigError names the file, the dotted key and what was expected.
     """
@@ -254,6 +257,7 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
             raise ConfigError(f"can't be read: {e.strerror}", file=str(path)) from e
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
             raise ConfigError(f"is not valid TOML: {e}", file=str(path)) from e
+    _check_paths(tree, path)
     merged = _lay_over(tree, overrides or {})
     if path is not None and merged.get("os_dir") is None and (path.parent / "oses").is_dir():
         merged["os_dir"] = path.parent / "oses"
@@ -263,6 +267,14 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
         first = e.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ConfigError(_said(first, key), file=str(path or "command line"), key=key) from e
+
+
+def _check_paths(tree: Mapping[str, Any], path: Path | None) -> None:
+    """ConfigError for a relative path in the file: as a service pxed starts in another directory than by hand, with another state."""
+    for key in PATHS:
+        value = tree.get(key)
+        if isinstance(value, str) and not value.strip().startswith("/"):
+            raise ConfigError(f"is the absolute path of a directory, not {value!r}", file=str(path), key=key)
 
 
 def _said(wrong: Mapping[str, Any], key: str) -> str:

@@ -6,11 +6,11 @@ import base64
 import re
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from pxed.config import Settings, load, prepare_state, setting_names
+from pxed.config import PATHS, Settings, load, prepare_state, setting_names
 from pxed.errors import ConfigError, HostProblem
 
 
@@ -85,6 +85,28 @@ def test_the_documents_example_shows_the_defaults(tmp_path: Path) -> None:
     file = tmp_path / "pxed.toml"
     file.write_text(example().rpartition("[[repository]]")[0].replace("interfaces =", "# "))
     assert load(file) == load()
+
+
+@pytest.mark.parametrize("key", PATHS)
+@pytest.mark.parametrize("value", ["state", "./state", "../state", "~/state", "", " state"])
+def test_a_relative_path_in_the_file_is_refused_whatever_the_command_line_says(tmp_path: Path, key: str, value: str) -> None:
+    file = tmp_path / "pxed.toml"
+    file.write_text(f"{key} = '{value}'")
+    for over in ({}, {key: "/srv/pxed"}):
+        with pytest.raises(ConfigError, match="absolute path of a directory") as caught:
+            load(file, over)
+        assert (caught.value.key, caught.value.file) == (key, str(file))
+
+
+def test_an_absolute_path_is_taken_and_a_relative_one_from_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "pxed.toml"
+    file.write_text("state_dir = '/srv/pxed'\ntftproot = ' /srv/boot'")
+    assert (load(file).state_dir, load(file).boot_root) == (Path("/srv/pxed"), Path("/srv/boot"))
+    assert load(file, {"state_dir": "here"}).state_dir == Path("here")
+
+
+def test_every_setting_that_is_a_path_is_checked() -> None:
+    assert {name for name, field in Settings.model_fields.items() if Path in (field.annotation, *get_args(field.annotation))} == set(PATHS)
 
 
 def test_no_toml_and_no_file_are_one_sentence(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_the_operators_tables_come_before_the_shipped_ones() -> None:
         ({"name": "x", "mac": "52:5g", "shape": "bare"}, "dhcp.quirks.0.mac", "hexadecimal"),
         ({"name": "x", "arch": 7, "shape": "round"}, "dhcp.quirks.0.shape", "'binl', 'pxe10'"),
         ({"name": "x", "arch": 7, "blksize_max": 4}, "dhcp.quirks.0.blksize_max", "greater than or equal to 8"),
-        ({"name": "x", "arch": 7, "shape": "bare", "colour": 1}, "dhcp.quirks.0.colour", "not permitted"),
+        ({"name": "x", "arch": 7, "shape": "bare", "colour": 1}, "dhcp.quirks.0.colour", "is no setting of pxed"),
     ],
 )
 def test_a_wrong_table_is_refused_with_its_place_and_what_was_expected(table: dict[str, Any], key: str, expected: str) -> None:

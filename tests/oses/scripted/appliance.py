@@ -37,6 +37,9 @@ STEP = 60.0
 """Seconds by which time goes on at most before what became due is dealt with."""
 PROGRAMS = {"undionly.kpxe": images.bios(), "snponly.efi": images.ipxe(images.X64)}
 
+FOR_WINDOWS = {"windows/wimboot": b"wimboot", "windows/curl.exe": b"curl"}
+"""What operators put there themselves."""
+
 
 class Refused(Exception):
     """Nobody listens: pxed is not there."""
@@ -118,7 +121,8 @@ class Appliance:
             },
         )
         self.settings.boot_root.mkdir(parents=True)
-        for name, body in PROGRAMS.items():
+        for name, body in {**PROGRAMS, **FOR_WINDOWS}.items():
+            (self.settings.boot_root / name).parent.mkdir(exist_ok=True)
             (self.settings.boot_root / name).write_bytes(body)
         self._seconds = 0.0
         self._back_at: float | None = None

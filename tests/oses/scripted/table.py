@@ -23,6 +23,7 @@ from tests.oses.scripted.proxmox import Proxmox
 from tests.oses.scripted.redhat import OldRedHat, RedHat
 from tests.oses.scripted.suse import Suse
 from tests.oses.scripted.ubuntu import Ubuntu
+from tests.oses.scripted.windows import Windows
 from tests.repo.media import tree
 
 CATALOG = Catalog(resources=RESOURCES)
@@ -42,17 +43,12 @@ NODES: Mapping[str, type[Node]] = {
     "photon": Photon,
     **dict.fromkeys(("photon 3", "photon 4"), OldPhoton),
     "proxmox": Proxmox,
+    "windows": Windows,
 }
 """Family, or family and release, > its node."""
 
-ELSEWHERE: Mapping[str, str] = {
-    "windows": "tests/oses/test_windows_walk.py",
-}
-"""Family, or family and release, > the module that walks a node through it.
-
-Windows: its hooks are batch files. Their walk runs them in an interpreter of ours (tests/oses/winpe.py) and in Wine, neither of which can
-ask this process for an answer while it waits. There every word is said to a pxed that was killed just before it (`pxed.scripted`).
-"""
+ELSEWHERE: Mapping[str, str] = {}
+"""Family, or family and release, > the module that walks a node through it."""
 
 OPTIONS: Mapping[str, Any] = {"hostname": "web1", "scripts": {"firstboot": ['echo ran >>"$PXED_ROOT/ran"']}}
 
@@ -92,6 +88,7 @@ BEHAVIOURS = (
     Behaviour("photon", "5", 7),
     Behaviour("photon", "4", 0),
     Behaviour("proxmox", "9", 7),
+    Behaviour("windows", "2022", 7),
 )
 """For what takes long; the straight walk takes every release."""
 

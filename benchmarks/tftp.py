@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -283,11 +284,15 @@ def _in_namespace(only: str, rounds: int, peers: Path, progress: Callable[[str],
     assert done.stderr is not None
     assert done.stdout is not None
     tail = []
-    for line in done.stderr:
-        tail.append(line)
-        if progress is not None:
-            progress(line.rstrip())
-    output = done.stdout.read()
+    try:
+        for line in done.stderr:
+            tail.append(line)
+            if progress is not None:
+                progress(line.rstrip())
+        output = done.stdout.read()
+    finally:
+        if done.poll() is None:
+            done.terminate()
     if done.wait():
         raise RuntimeError("benchmarks/tftp.py failed:\n" + "".join(tail[-20:]))
     found: list[dict[str, str]] = json.loads(output)
@@ -358,4 +363,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # its servers end with it
     sys.exit(main())

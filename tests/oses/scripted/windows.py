@@ -1,6 +1,7 @@
 """wimboot, Windows PE and Windows, as far as pxed can see them: what pxed.cmd, specialize.cmd and SetupComplete.cmd fetch and tell, in the
 order in which they stand there, and as often as they try. That cmd.exe does with these files what is read out of them here is shown where
 Wine's runs them (tests/oses/test_windows_batch.py): a batch file in Wine can't ask this process for an answer while it waits.
+So the operator's command is not run here: that its file is fetched and holds it is looked at, and its trace is the node's own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which scripted node stands for which family, and which families have their walk elsewhere. A family that is in neither fails loudly."""
+"""Which scripted node stands for which family. A family without one fails loudly."""
 
 from __future__ import annotations
 
@@ -47,9 +47,6 @@ NODES: Mapping[str, type[Node]] = {
 }
 """Family, or family and release, > its node."""
 
-ELSEWHERE: Mapping[str, str] = {}
-"""Family, or family and release, > the module that walks a node through it."""
-
 OPTIONS: Mapping[str, Any] = {"hostname": "web1", "scripts": {"firstboot": ['echo ran >>"$PXED_ROOT/ran"']}}
 
 
@@ -93,11 +90,7 @@ BEHAVIOURS = (
 """For what takes long; the straight walk takes every release."""
 
 EVERY = [
-    (family.name, release)
-    for family in CATALOG.families.values()
-    for installer in family.installers
-    for release in installer.releases
-    if not {family.name, f"{family.name} {release}"} & set(ELSEWHERE)
+    (family.name, release) for family in CATALOG.families.values() for installer in family.installers for release in installer.releases
 ]
 
 
@@ -105,7 +98,7 @@ def node_of(family: str, release: str) -> type[Node]:
     """Fails the test if nobody has written one."""
     found = NODES.get(f"{family} {release}", NODES.get(family))
     if found is None:
-        pytest.fail(f"there is no scripted node for {family}: write one in tests/oses/scripted, or name its own walk in table.ELSEWHERE")
+        pytest.fail(f"there is no scripted node for {family}: write one in tests/oses/scripted")
     return found
 
 

@@ -11,9 +11,8 @@ import pytest
 from tests.oses.scripted.appliance import Appliance
 from tests.oses.scripted.conftest import Make
 from tests.oses.scripted.node import Node
-from tests.oses.scripted.table import BEHAVIOURS, CATALOG, ELSEWHERE, EVERY, NODES, Behaviour, made, node_of, repository
+from tests.oses.scripted.table import BEHAVIOURS, EVERY, NODES, Behaviour, made, node_of, repository
 
-ROOT = Path(__file__).parents[3]
 QUICK = "debian"
 """The family that walks in every run of the tests; the others are marked slow."""
 _MACS = (f"52:54:00:00:00:{number:02x}" for number in count(1))
@@ -31,12 +30,6 @@ def pxed(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
     appliance = Appliance(folder, media)
     yield appliance
     appliance.close()
-
-
-def test_who_has_a_walk_elsewhere_has_it_there() -> None:
-    for family, path in ELSEWHERE.items():
-        assert (ROOT / path).exists()
-        assert family.split(" ")[0] in CATALOG.families
 
 
 @pytest.mark.parametrize(("family", "release"), [pytest.param(*each, marks=() if each[0] == QUICK else pytest.mark.slow) for each in EVERY])

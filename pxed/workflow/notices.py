@@ -13,6 +13,8 @@ from pxed.workflow.journal import Entry, last_boot
 
 PHASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LONGEST_MESSAGE = 2000
+LONGEST_IN_EVENT = 900
+"""Characters of a message in an event, whose own words go before it."""
 LOADER = "loader"
 """The field of a notification that a boot program sends, before any installer runs (templates/boot)."""
 LARGEST_DATA = 16_384
@@ -31,14 +33,20 @@ def inbox_row(phase: str | None, status: str, message: str, data: dict[str, Any]
         raise InvalidRequest(f"The data can't be stored: {error}", field="data", expected="a JSON object") from error
     if size > LARGEST_DATA:
         raise InvalidRequest(f"The data is {size} bytes long", field="data", expected=f"at most {LARGEST_DATA} bytes of JSON")
-    words = printable(message)[:LONGEST_MESSAGE]
+    words = ending(printable(message), LONGEST_MESSAGE)
     return {"phase": phase, "status": status, "message": words, "data": data or {}, "source": source[:64], "at": at}
+
+
+def ending(text: str, most: int) -> str:
+    """`text`, or `most` characters with its end: that is where an installer's log says what went wrong."""
+    return text if len(text) <= most else f"... {text[4 - most :]}"
 
 
 def told(phase: str | None, status: str, message: str, remark: str) -> str:
     said = f"The node says {phase!r}" if phase else "The node calls back"
     failed = " has failed" if status == "fail" else ""
-    return f"{said}{failed}{f': {message}' if message else ''}{f' ({remark})' if remark else ''}"
+    words = ending(message, LONGEST_IN_EVENT)
+    return f"{said}{failed}{f': {words}' if words else ''}{f' ({remark})' if remark else ''}"
 
 
 def restarted(label: str) -> str:

@@ -9,6 +9,7 @@ from pxed.errors import Conflict, InvalidRequest, NotFound, StorageUnavailable
 from pxed.node.model import SILENT, Boot
 from pxed.store.schema import installs
 from pxed.testing import NOON, MemoryAppliance, result_of
+from pxed.workflow.notices import LONGEST_MESSAGE
 from pxed.workflow.recipe import Milestone, Recipe, RecipeBook
 from tests.workflow.looking import MAC, boot_of, inbox_of, journal_of, kinds, rows, say, state_of
 from tests.workflow.recipes import BOOK, PLAIN, run_plain
@@ -216,6 +217,18 @@ def test_fail_ends_the_install_at_once_in_the_installers_own_words(appliance: Me
         say(appliance, install, phase, status="fail", message="No space left on /dev/sda")
         assert (state_of(appliance, install), install.reason) == ("failed", "No space left on /dev/sda")
         assert boot_of(appliance, mac) == SILENT  # it never installs again by itself
+
+
+def test_of_a_long_failure_the_end_is_kept_and_told(appliance: MemoryAppliance) -> None:
+    """An installer that posts its whole log: its last line says what went wrong."""
+    install = result_of(appliance.arm(MAC, "plain"))
+    log = "".join(f"line {number}: unpacking\n" for number in range(400)) + "E: no space left on /dev/sda"
+    say(appliance, install, "started", status="fail", message=log)
+    assert install.reason.endswith("E: no space left on /dev/sda")
+    assert len(install.reason) == LONGEST_MESSAGE
+    told = {event.kind: event.text for event in result_of(appliance.timeline.history(install=install.id))}
+    assert told["notification"].endswith("E: no space left on /dev/sda")
+    assert told["install.failed"].endswith("E: no space left on /dev/sda")
 
 
 def test_fail_without_a_word_is_still_a_sentence(appliance: MemoryAppliance) -> None:

@@ -27,7 +27,7 @@ from pxed.errors import HostProblem
 from pxed.node.inventory import Inventory
 from pxed.node.model import Node
 from pxed.node.timeline import Timeline
-from pxed.syslog.mask import mask
+from pxed.node.mask import mask
 from pxed.syslog.parse import Line, parse
 from pxed.syslog.stream import BUDGET, TURN, Intake
 

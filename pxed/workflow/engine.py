@@ -26,6 +26,7 @@ from twisted.logger import Logger
 
 from pxed.errors import Conflict, NotFound, StorageUnavailable
 from pxed.node.inventory import Inventory
+from pxed.node.mask import mask
 from pxed.node.model import SILENT, Boot, Event
 from pxed.node.timeline import Timeline, printable
 from pxed.store import Store
@@ -400,7 +401,7 @@ class Engine:
 
     def _advance(self, install: Install, percent: int, text: str) -> None:
         reached = max(install.percent, min(100, max(0, int(percent))))
-        if install.advance(reached, text=printable(text)[:LONGEST_MESSAGE]):
+        if install.advance(reached, text=mask(printable(text))[:LONGEST_MESSAGE]):
             self._record(install, "install.progress", install.progress_text or f"{reached} %")
             self._progress.changed(install)
 

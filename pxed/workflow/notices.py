@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pxed.errors import InvalidRequest
+from pxed.node.mask import mask
 from pxed.node.timeline import printable
 from pxed.workflow.journal import Entry, last_boot
 
@@ -33,7 +34,7 @@ def inbox_row(phase: str | None, status: str, message: str, data: dict[str, Any]
         raise InvalidRequest(f"The data can't be stored: {error}", field="data", expected="a JSON object") from error
     if size > LARGEST_DATA:
         raise InvalidRequest(f"The data is {size} bytes long", field="data", expected=f"at most {LARGEST_DATA} bytes of JSON")
-    words = ending(printable(message), LONGEST_MESSAGE)
+    words = ending(mask(printable(message)), LONGEST_MESSAGE)
     return {"phase": phase, "status": status, "message": words, "data": data or {}, "source": source[:64], "at": at}
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pxed.syslog.mask import mask
+from pxed.node.mask import mask
 from pxed.syslog.parse import LONGEST, Line, parse
 
 

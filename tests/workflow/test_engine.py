@@ -231,6 +231,19 @@ def test_of_a_long_failure_the_end_is_kept_and_told(appliance: MemoryAppliance) 
     assert told["install.failed"].endswith("E: no space left on /dev/sda")
 
 
+def test_a_secret_in_what_an_installer_reports_is_shown_nowhere(appliance: MemoryAppliance) -> None:
+    """Hooks post what a failed command said, and that names the proxy with its password and the URLs of the install."""
+    install = result_of(appliance.arm(MAC, "plain"))
+    said = "wget http://ann:hunter2@proxy/x and http://10.0.0.1/i/S3cr3t/late.sh: rootpw $6$salt$hash"
+    appliance.engine.served(install.id)
+    appliance.engine.progress(install.id, 7, said)
+    say(appliance, install, "started", status="fail", message=said)
+    told = "".join(event.text for event in result_of(appliance.timeline.history(install=install.id)))
+    shown = told + install.progress_text + install.reason + str(inbox_of(appliance, install)) + str(journal_of(appliance, install))
+    assert "wget http://***@proxy/x" in install.reason
+    assert not [secret for secret in ("hunter2", "S3cr3t", "salt$hash") if secret in shown]
+
+
 def test_fail_without_a_word_is_still_a_sentence(appliance: MemoryAppliance) -> None:
     install = result_of(appliance.arm(MAC, "plain"))
     say(appliance, install, "started", status="fail")

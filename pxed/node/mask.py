@@ -1,4 +1,4 @@
-"""Secrets that installers write into their logs, made unreadable. Pure.
+"""Secrets in what installers say (their logs, their notifications), made unreadable. Pure.
 
 Password hashes in crypt(3) form, the token in an install's URLs (debian-installer logs its kernel's command line), the user and password
 of a URL, and what stands behind the word password in an answer or an assignment.

@@ -6,7 +6,7 @@ import timeit
 
 import pytest
 
-from pxed.syslog.mask import mask
+from pxed.node.mask import mask
 
 
 @pytest.mark.parametrize(

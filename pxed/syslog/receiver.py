@@ -25,9 +25,9 @@ from zope.interface import implementer
 from pxed.config import SyslogSettings
 from pxed.errors import HostProblem
 from pxed.node.inventory import Inventory
+from pxed.node.mask import mask
 from pxed.node.model import Node
 from pxed.node.timeline import Timeline
-from pxed.node.mask import mask
 from pxed.syslog.parse import Line, parse
 from pxed.syslog.stream import BUDGET, TURN, Intake
 

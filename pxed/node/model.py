@@ -62,6 +62,10 @@ class Node:
         return self.name or self.macs[0]
 
 
+FREQUENT = ("syslog", "install.progress")
+"""Kinds of events that an install makes by the thousand."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One line of a timeline. `at` is UTC seconds; `data` holds JSON values only and never a secret."""

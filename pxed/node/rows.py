@@ -7,13 +7,13 @@ boots (`store_boot`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from pxed.node.identity import firmware_of
-from pxed.node.model import Boot, Event, Node
+from pxed.node.model import FREQUENT, Boot, Event, Node
 from pxed.store.schema import events, installs, node_macs, nodes
 
 Row = dict[str, Any]
@@ -134,9 +134,13 @@ def last_event_id(connection: Connection) -> int:
     return connection.scalar(select(func.max(events.c.id))) or 0
 
 
-def read_events(connection: Connection, *, node: str | None, install: str | None, after: int, limit: int) -> list[Event]:
-    """Oldest first: the first `limit` behind `after`, or the newest `limit` if `after` is 0."""
+def read_events(
+    connection: Connection, *, node: str | None, install: str | None, after: int, limit: int, but: Collection[str] = ()
+) -> list[Event]:
+    """Oldest first: the first `limit` behind `after`, or the newest `limit` if `after` is 0; `but` none of these kinds."""
     wanted = select(events).where(events.c.id > after).limit(limit)
+    if but:
+        wanted = wanted.where(events.c.kind.not_in(but))
     if node is not None:
         wanted = wanted.where(events.c.node_id == node)
     if install is not None:
@@ -147,11 +151,12 @@ def read_events(connection: Connection, *, node: str | None, install: str | None
 
 
 def prune_events(connection: Connection, node_id: str | None, keep: int) -> None:
-    """Only the newest `keep` events of a node (None: of no node) stay."""
+    """Only the newest `keep` events of a node (None: of no node) stay, at most half of them of the `FREQUENT` kinds."""
     theirs = events.c.node_id == node_id if node_id is not None else events.c.node_id.is_(None)
-    oldest = connection.scalar(select(events.c.id).where(theirs).order_by(events.c.id.desc()).offset(keep).limit(1))
-    if oldest is not None:
-        connection.execute(delete(events).where(theirs, events.c.id <= oldest))
+    for which, most in ((theirs & events.c.kind.in_(FREQUENT), keep // 2), (theirs, keep)):
+        oldest = connection.scalar(select(events.c.id).where(which).order_by(events.c.id.desc()).offset(most).limit(1))
+        if oldest is not None:
+            connection.execute(delete(events).where(which, events.c.id <= oldest))
 
 
 def prune_orphans(connection: Connection, before: int) -> None:

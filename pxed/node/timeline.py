@@ -2,7 +2,7 @@
 
 `record` never waits: subscribers hear the event before it returns, the store gets it with the next batch. The queue is bounded; when
 the database can't keep up, or is away, events without an install are dropped from storage first, and counted. Each node keeps its
-newest `keep` events. Ids only ever grow; after a restart they jump ahead, so that an id somebody remembers (a console that
+newest `keep` events, of which its log and progress (`FREQUENT`) are at most half, so that they don't push out the rest. Ids only ever grow; after a restart they jump ahead, so that an id somebody remembers (a console that
 reconnects) is never given to another event.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
@@ -96,16 +96,18 @@ class Timeline:
 
         return unsubscribe
 
-    async def history(self, *, node: str | None = None, install: str | None = None, after: int = 0, limit: int = 500) -> list[Event]:
+    async def history(
+        self, *, node: str | None = None, install: str | None = None, after: int = 0, limit: int = 500, but: Collection[str] = ()
+    ) -> list[Event]:
         """Oldest first. With `after`, the first `limit` events behind that id (-1: from the very first); without, the newest `limit`.
-        StorageUnavailable."""
+        `but` none of these kinds. StorageUnavailable."""
         if self._store is not None:
             await self.flush()
-            return await self._store.read(lambda c: rows.read_events(c, node=node, install=install, after=after, limit=limit))
+            return await self._store.read(lambda c: rows.read_events(c, node=node, install=install, after=after, limit=limit, but=but))
         chosen = [
             event
             for event in self._memory
-            if event.id > after and (node is None or event.node == node) and (install is None or event.install == install)
+            if event.id > after and node in (None, event.node) and install in (None, event.install) and event.kind not in but
         ]
         return chosen[:limit] if after else chosen[-limit:]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from math import inf
 from typing import Any
@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from pxed.errors import NotFound, StorageUnavailable
 from pxed.node.inventory import Assignment, Inventory
-from pxed.node.model import SILENT, Boot, Event
+from pxed.node.model import FREQUENT, SILENT, Boot, Event
 from pxed.node.timeline import Timeline
 from pxed.node.wording import lasting
 from pxed.store import Store
@@ -168,10 +168,11 @@ class Run:
             return f"{missed}; nothing was seen of the node since the install was created"
         return f"{missed}; last seen {lasting(self._now() - seen[-1].at)} before: {seen[-1].text}"
 
-    async def _story(self) -> list[Event]:
-        """The newest events of this install and of its node since; nothing while the database is away."""
+    async def _story(self, but: Collection[str] = ()) -> list[Event]:
+        """The newest events of this install and of its node since, `but` none of these kinds; nothing while the database is away."""
+        node = self.install.node_id
         try:
-            history = await self._gate.through(lambda: Deferred.fromCoroutine(self._timeline.history(node=self.install.node_id)))
+            history = await self._gate.through(lambda: Deferred.fromCoroutine(self._timeline.history(node=node, but=but)))
         except StorageUnavailable:
             return []
         return [e for e in history if e.at >= self.install.created_at and e.install in (None, self.install.id)]
@@ -180,7 +181,7 @@ class Run:
 
     async def _vigil(self, entry: Entry | None) -> Vigil:
         """What was silent already, if a pxed before us has looked."""
-        return Vigil() if entry is None else Vigil(await self._story(), entry.reached_at)
+        return Vigil() if entry is None else Vigil(await self._story(FREQUENT), entry.reached_at)
 
     async def _look(self, place: Place, step: AwaitStep, entry: Entry, vigil: Vigil) -> Entry:
         """Look once; the answered entry if that proves what is awaited."""

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 
 from pxed.errors import StorageUnavailable
 from pxed.node.inventory import Inventory
-from pxed.node.model import Event
+from pxed.node.model import FREQUENT, Event
 from pxed.node.timeline import JUMP, QUEUE, Timeline
 from pxed.store.schema import events
 from pxed.testing import MemoryStore, memory_timeline, result_of
@@ -63,6 +63,14 @@ def test_history_is_of_a_node_or_an_install_or_everything() -> None:
     assert times.texts(node="n1") == ["a", "c"]
     assert times.texts(install="i1") == ["b", "c"]
     assert times.texts(node="n1", install="i1") == ["c"]
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["on a store", "in memory"])
+def test_history_leaves_out_the_kinds_that_nobody_wants(stored: bool) -> None:
+    timeline = Times().timeline if stored else memory_timeline()
+    for kind in ("node.new", "syslog", "syslog", "dhcp.offer", "install.progress"):
+        timeline.record(kind, kind)
+    assert [event.kind for event in result_of(timeline.history(limit=2, but=FREQUENT))] == ["node.new", "dhcp.offer"]
 
 
 @pytest.mark.parametrize("stored", [True, False], ids=["on a store", "in memory"])
@@ -131,7 +139,7 @@ def test_the_queue_is_bounded_and_installs_go_before_noise() -> None:
 def test_a_node_keeps_its_newest_events_only() -> None:
     times = Times(keep=20)
     for number in range(500):
-        times.timeline.record("syslog", str(number), node="n1")
+        times.timeline.record("dhcp.silent", str(number), node="n1")
     times.timeline.record("node.new", "quiet", node="n2")
     assert times.texts(node="n2") == ["quiet"]
     kept = times.texts(node="n1")
@@ -139,12 +147,24 @@ def test_a_node_keeps_its_newest_events_only() -> None:
     assert len(kept) <= 20 + 20 // 4 + 1
 
 
+def test_a_chatty_installer_pushes_out_nothing_but_its_own_lines() -> None:
+    times = Times(keep=20)
+    for text in ("created", "answer", "started"):
+        times.timeline.record("notification", text, node="n1")
+    for number in range(500):
+        times.timeline.record("syslog" if number % 2 else "install.progress", str(number), node="n1")
+    kept = times.texts(node="n1")
+    assert kept[:3] == ["created", "answer", "started"]
+    assert kept[-10:] == [str(number) for number in range(490, 500)]
+    assert len(kept) <= 3 + 10 + 20 // 4 + 1
+
+
 def test_loading_prunes_what_is_too_much_and_whose_node_is_gone() -> None:
     times = Times(keep=100)
     inventory = Inventory(now=times.clock.seconds, store=times.store)
     node = inventory.seen("52:54:00:00:00:01")
     for number in range(20):
-        times.timeline.record("syslog", str(number), node=node.id)
+        times.timeline.record("dhcp.silent", str(number), node=node.id)
         times.timeline.record("syslog", "whose?", node="forgotten")
         times.timeline.record("dhcp.problem", "of no node")
     result_of(inventory.flush())

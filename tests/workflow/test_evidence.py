@@ -70,6 +70,17 @@ def test_a_port_that_has_answered_all_along_is_the_installers_and_proves_nothing
     assert (state_of(appliance, install), install.proof[:12]) == ("done", "TCP port 443")
 
 
+def test_what_was_silent_is_known_after_a_restart_however_much_the_node_logs_meanwhile() -> None:
+    appliance, install = waiting()
+    appliance.clock.advance(1)
+    for number in range(600):
+        appliance.timeline.record("syslog", str(number), node=install.node_id, install=install.id)
+    appliance.ports.open = {902}
+    appliance = appliance.restart()
+    appliance.clock.advance(1)
+    assert state_of(appliance, install) == "done"
+
+
 def test_nobody_looks_before_the_node_was_sent_to_its_disk_nor_after_the_end() -> None:
     appliance = MemoryAppliance(BOOK)
     install = result_of(appliance.arm(MAC, "quiet"))

@@ -7,7 +7,7 @@ from typing import Any
 
 from pxed.errors import InvalidRequest
 from pxed.node.guard import Refusal
-from pxed.node.model import Node
+from pxed.node.model import FREQUENT, Event, Node
 from pxed.node.verdict import verdict
 from pxed.oses.catalog import LOCALBOOT
 from pxed.repo.chains import CHAINS
@@ -96,12 +96,17 @@ class Nodes:
 
     async def _detail(self, node: Node) -> Json:
         latest = self._latest(node)
-        events = await self._rooms.timeline.history(node=node.id, limit=EVENTS_FOR_VERDICT)
-        said = verdict(node, events, latest.state if latest is not None else None, self._rooms.now())
+        said = verdict(node, await self._story(node), latest.state if latest is not None else None, self._rooms.now())
         refusal = self._rooms.guard.refusal(node.id)
         if refusal is not None:
             said = f"{_held(node, refusal)} {said}"
         return {**self._shape(node), "verdict": said, "install": shape(self._rooms, latest) if latest is not None else None}
+
+    async def _story(self, node: Node) -> list[Event]:
+        """What a verdict is made of: its newest events, and as many that its log and its progress can't have pushed out of those."""
+        newest = await self._rooms.timeline.history(node=node.id, limit=EVENTS_FOR_VERDICT)
+        steps = await self._rooms.timeline.history(node=node.id, limit=EVENTS_FOR_VERDICT, but=FREQUENT)
+        return sorted({event.id: event for event in (*newest, *steps)}.values(), key=lambda event: event.id)
 
     def _shape(self, node: Node) -> Json:
         return node_shape(node, self._latest(node), self._rooms.guard.refusal(node.id))

@@ -6,6 +6,7 @@ import pytest
 
 from pxed.node.model import Boot
 from pxed.repo.bootprograms import BootProgram, BootPrograms
+from pxed.web.api.nodes import EVENTS_FOR_VERDICT
 from tests.web.api.client import Api
 from tests.web.world import MAC, World, run
 
@@ -38,6 +39,17 @@ def test_a_node_that_is_being_installed_shows_its_install(api: Api, world: World
     assert (shown["state"], shown["install_id"], shown["install"]["id"]) == ("installing", install.id, install.id)
     assert shown["boot"] == {"kind": "installer", "install": install.id}
     assert api.get("/nodes")["nodes"][0]["state"] == "installing"
+
+
+def test_the_verdict_knows_what_happened_before_an_installer_became_chatty(api: Api, world: World) -> None:
+    node, install = world.armed()
+    told = world.timeline.record
+    for kind, data in (("install.created", {}), ("http.profile", {}), ("http.answer", {}), ("notification", {"phase": "started"})):
+        told(kind, kind, node=node.id, install=install.id, data=data)
+    for number in range(EVENTS_FOR_VERDICT):
+        told("syslog" if number % 2 else "install.progress", str(number), node=node.id, install=install.id)
+    world.reactor.advance(7200)
+    assert "the installer has gone silent" in api.get(f"/nodes/{node.id}")["verdict"]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 `record` never waits: subscribers hear the event before it returns, the store gets it with the next batch. The queue is bounded; when
 the database can't keep up, or is away, events without an install are dropped from storage first, and counted. Each node keeps its
-newest `keep` events, of which its log and progress (`FREQUENT`) are at most half, so that they don't push out the rest. Ids only ever grow; after a restart they jump ahead, so that an id somebody remembers (a console that
-reconnects) is never given to another event.
+newest `keep` events, of which its log and progress (`FREQUENT`) are at most half, so that they don't push out the rest. Ids only ever
+grow; after a restart they jump ahead, so that an id somebody remembers (a console that reconnects) is never given to another event.
 """
 
 from __future__ import annotations

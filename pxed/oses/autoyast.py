@@ -52,7 +52,7 @@ def _write(lines: list[str], name: str, value: Any) -> None:
     elif isinstance(value, Sequence) and not isinstance(value, str):
         lines.append(f'<{name} config:type="list">')
         for each in value:
-            _write(lines, "listentry", each)
+            _write(lines, ENTRIES.get(name, "listentry"), each)
         lines.append(f"</{name}>")
     else:
         kind, plain = ("symbol", value.symbol) if isinstance(value, Symbol) else (_TYPES.get(type(value), ""), value)
@@ -61,6 +61,13 @@ def _write(lines: list[str], name: str, value: Any) -> None:
 
 
 _TYPES = {bool: "boolean", int: "integer"}
+ENTRIES: Mapping[str, str] = {
+    "partitioning": "drive", "partitions": "partition", "users": "user", "pre-scripts": "script", "chroot-scripts": "script",
+    "interfaces": "interface", "routes": "route", "nameservers": "nameserver", "searchlist": "search", "peers": "peer",
+    "ntp_servers": "ntp_server", "zones": "zone", "services": "service", "enable": "service", "disable": "service",
+    "patterns": "pattern", "packages": "package", "products": "product",
+}  # fmt: skip
+"""List > what YaST's schemas call its entries (YaST itself reads any name); the add-ons' is ``listentry``."""
 
 
 def nic_mark(place: int) -> str:

@@ -1,12 +1,11 @@
 """Every element that a profile of pxed may hold, with the type AutoYaST wants: a list of our own, since no package of PyPI or Debian
-brings a schema.
+brings a schema (test_vendor_schemas.py runs those of somebody who has them).
 
 Names and types were compared one by one with the RELAX NG schemas in the public repositories of YaST's modules: general, reporting,
 partitioning, scripts, software (yast-autoinstallation), networking (yast-network), proxy, ntpclient, firewall, users, bootloader,
 services-manager, add-on, and language, keyboard, timezone (yast-country). SLES 12 and 15 differ in ntp-client and firewall, and in how an
-interface is named. Not in those schemas, as far as they were at hand, but in profiles that YaST's own tests and developers publish:
-`ntp_servers` with `ntp_sync`, the `name` of a firewall zone. What a list's entries are called
-is of no matter to YaST.
+interface is named. Not in those schemas, as far as they were at hand, but in profiles that YaST's own tests and developers publish: the
+`name` of a firewall zone.
 """
 
 from __future__ import annotations
@@ -89,6 +88,15 @@ ELEMENTS: Mapping[str, Mapping[str, Any]] = {
     ),
 }
 """Release > element > its type: a word, a list of one type, or a mapping of its own elements (``*``: of any name)."""
+
+
+ENTRIES = {
+    ("partitioning", "drive"), ("partitions", "partition"), ("users", "user"), ("pre-scripts", "script"), ("chroot-scripts", "script"),
+    ("interfaces", "interface"), ("routes", "route"), ("nameservers", "nameserver"), ("searchlist", "search"), ("peers", "peer"),
+    ("ntp_servers", "ntp_server"), ("zones", "zone"), ("services", "service"), ("enable", "service"), ("disable", "service"),
+    ("patterns", "pattern"), ("packages", "package"), ("products", "product"), ("add_on_products", "listentry"),
+}  # fmt: skip
+"""(list, what the schemas call its entries). For some of them newer schemas take ``listentry``, too."""
 
 
 def wrong(value: Any, expected: Any, path: str = "profile") -> list[str]:

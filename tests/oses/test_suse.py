@@ -17,7 +17,7 @@ import pytest
 from pxed.errors import InvalidRequest
 from pxed.oses.catalog import Catalog, Urls
 from pxed.oses.suse import FAMILIES, KEYBOARDS
-from tests.oses.autoyast_elements import ELEMENTS, wrong
+from tests.oses.autoyast_elements import ELEMENTS, ENTRIES, wrong
 from tests.oses.families import CASES, delivered, sample
 from tests.oses.samples import HOSTILE, HOSTILE_TARGET, KEY, SECRET, TOKEN, URLS, FakeNode, verifies
 from tests.oses.sandbox import FAKES, Sandbox
@@ -116,6 +116,14 @@ def test_xmllint_takes_every_profile_and_nothing_in_it_asks(family: str, release
 @pytest.mark.parametrize(("family", "release", "case"), EVERY)
 def test_every_element_is_one_that_the_release_knows_with_its_type(family: str, release: str, case: str) -> None:
     assert wrong(yast(case_files(family, release, case)["autoinst.xml"]), ELEMENTS[release]) == []
+
+
+@pytest.mark.parametrize(("family", "release", "case"), EVERY)
+def test_entries_of_lists_are_called_what_yasts_schemas_call_them(family: str, release: str, case: str) -> None:
+    """YaST reads any name, its schemas (test_vendor_schemas.py) do not take any."""
+    root = ElementTree.fromstring(case_files(family, release, case)["autoinst.xml"])
+    named = {(each.tag, entry.tag) for each in root.iter() if each.get(_TYPE) == "list" for entry in each}
+    assert {(name.removeprefix(_SPACE), entry.removeprefix(_SPACE)) for name, entry in named} <= ENTRIES
 
 
 @EVERY_RELEASE

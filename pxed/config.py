@@ -215,7 +215,7 @@ class Settings(_Section):
     @property
     def database_url(self) -> str:
         """It may hold a password: for `pxed.store` alone."""
-        return self.database.get_secret_value() if self.database is not None else f"sqlite:///{self.state_dir / 'pxed.db'}"
+        return self.database.get_secret_value() if self.database is not None else f"sqlite:///{self.state_dir.absolute() / 'pxed.db'}"
 
     @property
     def cache_dir(self) -> Path:

@@ -103,6 +103,7 @@ def test_an_absolute_path_is_taken_and_a_relative_one_from_the_command_line(tmp_
     file.write_text("state_dir = '/srv/pxed'\ntftproot = ' /srv/boot'")
     assert (load(file).state_dir, load(file).boot_root) == (Path("/srv/pxed"), Path("/srv/boot"))
     assert load(file, {"state_dir": "here"}).state_dir == Path("here")
+    assert load(file, {"state_dir": "here"}).database_url == f"sqlite:///{Path.cwd()}/here/pxed.db", "the database's own path is absolute"
 
 
 def test_every_setting_that_is_a_path_is_checked() -> None:

@@ -21,7 +21,7 @@ from pxed.errors import Conflict, InvalidRequest, NotFound
 from pxed.node import rows
 from pxed.node.crowd import Crowd
 from pxed.node.identity import firmware_of, is_one_card, normalise_mac
-from pxed.node.model import Boot, Node
+from pxed.node.model import Boot, Node, check_boot_program
 from pxed.node.timeline import printable
 from pxed.store.lazy import Batch, LazyWriter
 
@@ -197,10 +197,12 @@ class Inventory:
         localboot: str | EllipsisType | None = ...,
         boot_program: str | EllipsisType | None = ...,
     ) -> Node:
-        """Change what is given (None clears it). NotFound, InvalidRequest (name), Conflict (name taken), StorageUnavailable."""
+        """Change what is given (None clears it). NotFound, InvalidRequest names the field, Conflict (name taken), StorageUnavailable."""
         node = self._existing(node_id)
         if isinstance(name, str):
             self._check_name(name, node)
+        if isinstance(boot_program, str):
+            check_boot_program(boot_program)
         given = {"name": name, "localboot": localboot, "boot_program": boot_program}
         await self._decide(node, {key: value for key, value in given.items() if not isinstance(value, EllipsisType)})
         if self._timeline:

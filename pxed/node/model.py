@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pxed.errors import InvalidRequest
 from pxed.node.identity import Firmware
+
+LONGEST_BOOT_PROGRAM = 255
+"""Letters of `Node.boot_program`."""
 
 BootKind = Literal["silent", "installer", "disk"]
 
@@ -60,6 +64,16 @@ class Node:
     def label(self) -> str:
         """What people call it: its name, else its MAC address."""
         return self.name or self.macs[0]
+
+
+def check_boot_program(path: str) -> None:
+    """InvalidRequest if `path` is too long to be kept as `Node.boot_program`."""
+    if len(path) > LONGEST_BOOT_PROGRAM:
+        raise InvalidRequest(
+            f"The path of a node's boot program is too long: {len(path)} letters",
+            field="boot_program",
+            expected=f"at most {LONGEST_BOOT_PROGRAM} letters",
+        )
 
 
 FREQUENT = ("syslog", "install.progress")

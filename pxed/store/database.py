@@ -28,6 +28,8 @@ DOUBT = 10.0
 """Seconds for which who waits for a commit that got no answer is kept waiting for the server to come back."""
 PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {BUSY_MILLISECONDS}", "temp_store = MEMORY")
 """The last: what a savepoint may have to undo would else go into a file of its own, made anew for each batch."""
+IN_MEMORY = (None, "", ":memory:")
+"""What SQLite's URL names instead of a file."""
 _STRICT = json.JSONEncoder(allow_nan=False)
 _OUR_DISK = (OperationalError, InterfaceError, InternalError)
 
@@ -38,7 +40,7 @@ class Database:
     def __init__(self, url: str, *, engine: Engine | None = None) -> None:
         """ConfigError, HostProblem (no driver)."""
         self._url = understood(url)
-        self.in_memory = self._url.get_backend_name() == "sqlite" and self._url.database in (None, "", ":memory:")
+        self.in_memory = self._url.get_backend_name() == "sqlite" and self._url.database in IN_MEMORY
         self._engine = engine or engine_for(url)
         self._session: postgresql.Session | None = None
         self.name = self._url.database or "the database in memory"
@@ -164,12 +166,24 @@ def understood(url: str) -> URL:
         if parsed.drivername in postgresql.SPELLINGS:
             return postgresql.with_driver(parsed)
         if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
+            _refuse_relative(parsed)
             return parsed
     raise ConfigError(
         "is not the URL of a database pxed can use: sqlite:////DIR/FILE or postgresql://USER:PASSWORD@HOST/NAME "
         "(what is no letter or digit in the password is written as %40 for '@', and so on)",
         key="database",
     ) from None
+
+
+def _refuse_relative(url: URL) -> None:
+    """ConfigError for a SQLite file that another one is, or none, when pxed starts in another directory."""
+    in_memory = url.database in IN_MEMORY
+    if url.host is not None or not (in_memory or str(url.database).startswith(("/", "file:/"))):
+        raise ConfigError(
+            "names a file by a relative path, which is another file for a service than for you: it is sqlite:////DIR/FILE, with four "
+            "slashes and the absolute path of the file",
+            key="database",
+        )
 
 
 def engine_for(url: str) -> Engine:

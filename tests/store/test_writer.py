@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from pxed.errors import ConfigError, StorageUnavailable
 from pxed.store import Store
+from pxed.store.database import understood
 from pxed.store.lazy import Batch, LazyWriter
 from pxed.store.schema import settings
 from pxed.store.writer import LARGEST_BATCH, SHARE
@@ -232,6 +233,23 @@ def test_a_file_that_is_no_database_is_refused(pump: Pump, path: Path) -> None:
 def test_a_url_nobody_understands_is_a_mistake_of_the_configuration(pump: Pump) -> None:
     with pytest.raises(ConfigError, match="database"):
         pump.until(Store("nonsense", reactor=pump).open())
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///x.db", "sqlite:///./x.db", "sqlite:///file:x.db?uri=true", "sqlite+pysqlite:///x.db", "sqlite://x.db"]
+)
+def test_a_file_by_a_relative_path_is_refused_and_none_is_made(
+    pump: Pump, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"database: names a file by a relative path, .* it is sqlite:////DIR/FILE, with four slashes"):
+        pump.until(Store(url, reactor=pump).open())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:////tmp/x.db", "sqlite:///file:/tmp/x.db?uri=true"])
+def test_memory_and_an_absolute_path_are_understood(url: str) -> None:
+    assert understood(url).get_backend_name() == "sqlite"
 
 
 def test_no_secret_of_a_row_gets_into_the_words_of_an_error(store: Store, pump: Pump) -> None:

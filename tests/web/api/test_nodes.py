@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import String
 
-from pxed.node.model import Boot
+from pxed.node.model import LONGEST_BOOT_PROGRAM, Boot
 from pxed.repo.bootprograms import BootProgram, BootPrograms
+from pxed.store.schema import nodes
 from pxed.web.api.nodes import EVENTS_FOR_VERDICT
 from tests.web.api.client import Api
 from tests.web.world import MAC, World, run
@@ -141,6 +143,22 @@ def test_a_nodes_own_boot_program_is_a_chain_or_a_program_that_runs_on_it(api: A
         assert why in refusal["message"]
     assert api.get(f"/nodes/{MAC}")["boot_program"] == "ipxe", "what was refused changed nothing"
     assert api.send("PATCH", f"/nodes/{MAC}", {"boot_program": None})["boot_program"] is None
+
+
+def test_a_boot_program_longer_than_is_kept_is_refused_by_name(api: Api, world: World) -> None:
+    """PostgreSQL would refuse it as a broken operation: a status of 500 that names nothing."""
+    column = nodes.c.boot_program.type
+    assert isinstance(column, String)
+    assert column.length == LONGEST_BOOT_PROGRAM
+    deep = "d/" * ((LONGEST_BOOT_PROGRAM - 8) // 2)
+    longest = f"{deep}{'x' * (LONGEST_BOOT_PROGRAM - len(deep) - 4)}.efi"
+    world.programs = BootPrograms([BootProgram(path, "x86_64", "ipxe", 1) for path in ("ipxe.efi", longest, f"{longest}x")])
+    world.inventory.seen(MAC, arch=7)
+    assert api.send("PATCH", f"/nodes/{MAC}", {"boot_program": longest})["boot_program"] == longest
+    for program in (f"{longest}x", "/" * LONGEST_BOOT_PROGRAM + "ipxe.efi"):
+        refusal = api.fails("PATCH", f"/nodes/{MAC}", {"boot_program": program})
+        assert (refusal["status"], refusal["field"], refusal["expected"]) == (422, "boot_program", "at most 255 letters")
+    assert api.get(f"/nodes/{MAC}")["boot_program"] == longest, "what was refused changed nothing"
 
 
 def test_a_node_is_found_by_id_name_and_mac_or_not_at_all(api: Api, world: World) -> None:

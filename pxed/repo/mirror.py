@@ -26,7 +26,7 @@ from pxed.repo.cache import Cache, Entry
 from pxed.repo.directory import Opened
 from pxed.repo.disk import Disk
 from pxed.repo.fetch import Collector, Fetch, UpstreamFailed
-from pxed.repo.upstream import PARALLEL, Upstream
+from pxed.repo.upstream import PARALLEL, Upstream, let_go
 
 FRESH = 60.0
 """Seconds for which an index is served without asking the upstream."""
@@ -145,10 +145,10 @@ class Mirror:
 
     async def _take(self, key: str, entry: Entry | None, response: Any) -> Fetch | None:
         if response.code == 304 and entry is not None:
-            await self._drain(response)
+            let_go(response)
             await self._cache.vouched(entry)
             return None
-        await self._check(key, response)
+        self._check(key, response)
         etag, date = _header(response, "ETag"), _header(response, "Last-Modified")
         size = _length(response)
         path = self._cache.begin()
@@ -158,6 +158,7 @@ class Mirror:
         try:
             await fetch.create()
         except OSError as e:
+            let_go(response)
             raise StorageUnavailable(f"the cache of {self._upstream} can't be written: {e.strerror}") from e
         collector = Collector(fetch, self._clock)
         self._fetches[key], self._collectors[key] = fetch, collector
@@ -194,15 +195,15 @@ class Mirror:
 
     async def _describe(self, key: str) -> Described:
         response = await self._send("HEAD", key, dict(self._upstream.headers))
-        await self._check(key, response)
+        self._check(key, response)
         etag, date, size = _header(response, "ETag"), _header(response, "Last-Modified"), _length(response)
         tag = _tag(etag or date or f"described {self._now()}", size)
         return Described(key, size, _seconds(date, self._now()), tag.encode("ascii"))
 
-    async def _check(self, key: str, response: Any) -> None:
+    def _check(self, key: str, response: Any) -> None:
         if response.code == 200:
             return
-        await self._drain(response)
+        let_go(response)
         if response.code in {404, 410}:
             self._absent[key] = self._now() + ABSENT
             while len(self._absent) > 2000:
@@ -220,17 +221,6 @@ class Mirror:
         except Exception as e:  # whatever way the network found: DNS, TLS, reset, time-out, garbage
             reason = str(e) if isinstance(e, ConnectError) else type(e).__name__
             raise UpstreamFailed(f"{self._upstream} can't be reached ({reason})") from None
-
-    async def _drain(self, response: Any) -> None:
-        try:
-            await self._client_content(response)
-        except Exception as e:
-            log.debug("The rest of an answer was lost: {why}", why=repr(e))
-
-    async def _client_content(self, response: Any) -> None:
-        body: Deferred[bytes] = response.content()
-        body.addTimeout(HEADERS, self._clock)
-        await body
 
 
 def _key(path: str) -> str:

@@ -22,7 +22,7 @@ from pxed.repo.disk import Disk
 from pxed.repo.fetch import Collector, Fetch, UpstreamFailed
 from pxed.repo.recognise import SMALL, Medium, recognise
 from pxed.repo.trees import Missing, Question, RemoteTree
-from pxed.repo.upstream import Upstream
+from pxed.repo.upstream import Upstream, let_go
 
 ANSWER = 30.0
 """Seconds until a server must have answered a small question."""
@@ -53,11 +53,16 @@ class Remote:
         response = await self._ask("GET", upstream, upstream.url("").rstrip("/"), {})
         size = response.length if isinstance(response.length, int) else None
         if response.code != 200:
+            let_go(response)
             raise UpstreamFailed(f"{upstream} answered {response.code}")
         fetch = Fetch(str(upstream), place, size=size, modified=0.0, tag=b"", disk=self._disk, spare=SPARE)
         try:
-            await self._disk.do(_room_for, place, size)
-            await fetch.create()
+            try:
+                await self._disk.do(_room_for, place, size)
+                await fetch.create()
+            except BaseException:
+                let_go(response)
+                raise
             collector = Collector(fetch, self._clock)
             begun(fetch, collector)
             response.deliverBody(collector)
@@ -74,16 +79,17 @@ class Remote:
             url = upstream.url(question.path).rstrip("/") + "/"
             response = await self._ask("GET", upstream, url, {})
             listed = response.code == 200 and "html" in str(response.headers.getRawHeaders("Content-Type", [""])[0])
-            tree.listings[question.path] = _listing(await self._body(response, SMALL)) if listed else []
+            tree.listings[question.path] = _listing(await self._body(response, SMALL if listed else 0))
             return
         whole = (question.start, question.most) == (0, SMALL)
         last = question.start + question.most - 1
         headers = {} if whole or not question.most else {"Range": f"bytes={question.start}-{last}"}
         response = await self._ask("GET" if question.most else "HEAD", upstream, upstream.url(question.path), headers)
+        there = response.code == 206 or (response.code == 200 and not question.start)
+        body = await self._body(response, question.most if there else 0)
         if response.code in (401, 407) or response.code >= 500:
             raise UpstreamFailed(f"{upstream} answered {response.code} for {question.path!r}")
-        there = response.code == 206 or (response.code == 200 and not question.start)
-        tree.answers[question] = (await self._body(response, question.most) if question.most else b"") if there else None
+        tree.answers[question] = body if there else None
 
     async def _ask(self, method: str, upstream: Upstream, url: str, headers: dict[str, str]) -> Any:
         """The response, its body not yet read. UpstreamFailed."""
@@ -96,6 +102,10 @@ class Remote:
             raise UpstreamFailed(f"{upstream} can't be reached ({reason})") from None
 
     async def _body(self, response: Any, most: int) -> bytes:
+        """Its first `most` bytes; the rest is let go of. UpstreamFailed."""
+        if not most:
+            let_go(response)
+            return b""
         body = _Capped(most)
         response.deliverBody(body)
         body.done.addTimeout(ANSWER, self._clock)
@@ -112,15 +122,18 @@ class _Capped(Protocol):
 
     def __init__(self, most: int) -> None:
         self._most, self._data = most, bytearray()
-        self.done: Deferred[bytes] = Deferred()
+        self.done: Deferred[bytes] = Deferred(lambda _: self._hang_up())
 
     def dataReceived(self, data: bytes) -> None:
         self._data += data
         if len(self._data) > self._most and not self.done.called:
             self.done.callback(bytes(self._data[: self._most]))
-            stop = getattr(self.transport, "stopProducing", None)
-            if stop is not None:
-                stop()
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        stop = getattr(self.transport, "stopProducing", None)
+        if stop is not None:
+            stop()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         if self.done.called:

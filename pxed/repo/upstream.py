@@ -8,6 +8,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from treq.client import HTTPClient
 from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.protocol import Protocol
 from twisted.web.client import Agent, HTTPConnectionPool, ProxyAgent, _HTTP11ClientFactory
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
@@ -15,6 +16,7 @@ from zope.interface import implementer
 
 CONNECT = 10.0
 """Seconds to reach an upstream."""
+_MOVED = frozenset({301, 302, 303, 307, 308})
 PARALLEL = 8
 """Connections kept open per upstream host."""
 
@@ -48,9 +50,22 @@ class Quiet(_HTTP11ClientFactory):
     noisy = False
 
 
+class _Unwanted(Protocol):
+    """The body of an answer that nobody wants. What has all come already leaves its connection to the next request."""
+
+    def connectionMade(self) -> None:
+        self.transport.loseConnection()  # type: ignore[union-attr]
+
+
+def let_go(response: Any) -> None:
+    """Give up an answer instead of reading its body: one that nobody reads keeps its connection open for ever."""
+    response.deliverBody(_Unwanted())
+
+
 @implementer(IAgent)
 class Verbatim:
-    """Asks for the bytes as they are and hides Content-Encoding, so that nobody unpacks a ``Packages.gz`` on the way."""
+    """Asks for the bytes as they are and hides Content-Encoding, so that nobody unpacks a ``Packages.gz`` on the way. Whoever follows a
+    redirection does not read the answer that told of it; that is let go of here."""
 
     def __init__(self, agent: Any) -> None:
         self._agent = agent
@@ -63,6 +78,8 @@ class Verbatim:
 
 def _as_is(response: Any) -> Any:
     response.headers.removeHeader(b"Content-Encoding")
+    if response.code in _MOVED:
+        let_go(response)
     return response
 
 

@@ -25,6 +25,8 @@ DEFAULT_STATE_DIR = Path("/var/lib/pxed")
 PATHS = ("state_dir", "os_dir", "tftproot")
 """Settings that are directories of this host."""
 
+_LOGIN = re.compile(r"(?<=://)[^/@\s]*@")
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -162,7 +164,9 @@ class RepositorySettings(_Section):
     def _layer_shape(cls, layers: tuple[str, ...]) -> tuple[str, ...]:
         for layer in layers:
             if layer != "apt" and not layer.startswith(("/", "http://", "https://")):
-                raise ValueError(f"a layer is the absolute path of a directory or an .iso, an http(s) URL or 'apt', not {layer!r}")
+                raise ValueError(
+                    f"a layer is the absolute path of a directory or an .iso, an http(s) URL or 'apt', not {_LOGIN.sub('***@', layer)!r}"
+                )
         return layers
 
 
@@ -267,6 +271,20 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
         first = e.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ConfigError(_said(first, key), file=str(path or "command line"), key=key) from e
+
+
+def named_repository(text: str) -> dict[str, Any]:
+    """``NAME=LAYER[,LAYER...]`` of a command line > a table of `Settings.repository`. ConfigError, also for a URL with a user or password:
+    every user of this host reads the command line of what runs, and pxed runs for months."""
+    name, sep, layers = text.partition("=")
+    if _LOGIN.search(text):
+        problem = (
+            "has a URL with a user or password, which every user of this host could read: name it in the configuration file (--config)"
+        )
+        raise ConfigError(problem, file="command line", key="--repository")
+    if not sep or not layers:
+        raise ConfigError(f"wants NAME=LAYER[,LAYER...], not {text!r}", file="command line", key="--repository")
+    return {"name": name, "layers": layers.split(",")}
 
 
 def _check_paths(tree: Mapping[str, Any], path: Path | None) -> None:

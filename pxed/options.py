@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from twisted.python import usage
 
-from pxed.config import Settings, load
+from pxed.config import Settings, load, named_repository
 from pxed.errors import PxedError
 from pxed.oses.own import with_own
 
@@ -43,10 +43,10 @@ class Options(usage.Options):
 
     def opt_repository(self, text: str) -> None:
         """NAME=LAYER[,LAYER...]: installer files; a layer is a directory, an .iso, an http(s) URL, or 'apt' (this host's mirror)."""
-        name, sep, layers = text.partition("=")
-        if not sep or not layers:
-            raise usage.UsageError(f"--repository wants NAME=LAYER[,LAYER...], not {text!r}")
-        self["repositories"].append({"name": name, "layers": layers.split(",")})
+        try:
+            self["repositories"].append(named_repository(text))
+        except PxedError as e:
+            raise usage.UsageError(str(e)) from e
 
     def settings(self) -> Settings:
         """The validated settings. ConfigError as `pxed.config.load`."""

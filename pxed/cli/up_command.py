@@ -13,8 +13,8 @@ from pxed.cli import host, preflight
 from pxed.cli.findings import Finding
 from pxed.cli.invocation import Invocation
 from pxed.cli.output import clean
-from pxed.config import Settings, load, prepare_state
-from pxed.errors import ConfigError, HostProblem
+from pxed.config import Settings, load, named_repository, prepare_state
+from pxed.errors import HostProblem
 from pxed.oses.own import with_own
 from pxed.repo.bootprograms import link_host_programs, scan
 
@@ -74,23 +74,16 @@ def _is_given(ctx: click.Context | None, name: str) -> bool:
 
 
 def overrides(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options > the shape that `pxed.config.load` lays over the file. ConfigError for a --repository without a layer."""
+    """The options > the shape that `pxed.config.load` lays over the file. ConfigError of `named_repository`."""
     tree: dict[str, Any] = {key: given[key] for key in ("address", "state_dir", "tftproot") if given[key] is not None}
     if given["interfaces"]:
         tree["interfaces"] = list(given["interfaces"])
     if given["repositories"]:
-        tree["repository"] = [_repository(text) for text in given["repositories"]]
+        tree["repository"] = [named_repository(text) for text in given["repositories"]]
     ports = {name: given[f"{name}_port"] for name in _PORTS if given[f"{name}_port"] is not None}
     if ports:
         tree["ports"] = ports
     return tree
-
-
-def _repository(text: str) -> dict[str, Any]:
-    name, sep, layers = text.partition("=")
-    if not sep or not layers:
-        raise ConfigError(f"wants NAME=LAYER[,LAYER...], not {text!r}", file="command line", key="--repository")
-    return {"name": name, "layers": layers.split(",")}
 
 
 def look(settings: Settings, *, link: bool) -> list[Finding]:

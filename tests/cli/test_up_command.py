@@ -141,6 +141,22 @@ def test_the_global_state_directory_is_used_unless_a_configuration_names_one(tmp
     assert "should be" not in given.output
 
 
+def test_a_url_with_a_password_is_refused_on_the_command_line_and_shown_nowhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every user of the host could read it there; and what `pxed up` starts is said on standard error."""
+    word = "debian=/srv/debian,http://ann:hunter2@mirror.example/debian"
+    result = run("up", "--check", "--repository", word, state_dir=tmp_path)
+    with pytest.raises(SystemExit):
+        Options().parseOptions(["--repository", word])
+    for status, said in ((result.exit_code, result.output), (2, capsys.readouterr().err)):
+        assert status == 2
+        assert "pxed: command line: --repository: has a URL with a user or password" in said
+        assert "hunter2" not in said
+    (tmp_path / "pxed.toml").write_text('[[repository]]\nname = "x"\nlayers = ["ftp://ann:hunter2@mirror.example"]\n')
+    wrong = run("up", "--check", "-c", str(tmp_path / "pxed.toml"), state_dir=tmp_path)
+    assert "ftp://***@mirror.example" in wrong.output
+    assert "hunter2" not in wrong.output
+
+
 @pytest.mark.slow
 def test_the_real_command_refuses_in_one_sentence_without_a_traceback(net: Network, state: Path) -> None:
     for words, says in (

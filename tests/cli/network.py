@@ -114,7 +114,9 @@ def _as_user(user: int | None) -> Sequence[str]:
 
 
 @contextmanager
-def network() -> Iterator[Network]:
+def network(*programs: str) -> Iterator[Network]:
+    """Two hosts for as long as the context lasts; a test that also needs `programs` is skipped where those are lacking."""
+    require("ip", *programs)
     net = Network()
     try:
         try:

@@ -24,8 +24,7 @@ HOLD = "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind((
 
 @pytest.fixture
 def net() -> Iterator[Network]:
-    require("ip", "dnsmasq")
-    with network() as net:
+    with network("dnsmasq") as net:
         yield net
 
 

@@ -19,7 +19,7 @@ from pxed.cli.up_command import overrides, plugin_arguments, up
 from pxed.config import load
 from pxed.options import Options
 from tests.cli.fake import run
-from tests.cli.network import ROOT, Network, as_nobody, network, require
+from tests.cli.network import ROOT, Network, as_nobody, network
 from tests.repo.images import X64, ipxe
 
 HOLD = "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', {port})); time.sleep(60)"
@@ -32,7 +32,6 @@ GIVEN: dict[str, Any] = {
 
 @pytest.fixture
 def net() -> Iterator[Network]:
-    require("ip")
     with network() as net:
         yield net
 

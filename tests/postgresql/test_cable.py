@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from pxed.errors import StorageUnavailable
 from pxed.store import Store
-from tests.cli.network import Network, network, require
+from tests.cli.network import Network, network
 from tests.postgresql.cable import Cable
 from tests.postgresql.cluster import Cluster, programs
 from tests.postgresql.test_store import keys
@@ -50,7 +50,6 @@ def test_a_connection_that_breaks_is_opened_again_though_the_server_still_holds_
 
 @pytest.fixture
 def net() -> Iterator[Network]:
-    require("ip")
     with network() as net:
         yield net
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from alembic import command
-from alembic.config import Config
 
 from pxed.errors import ConfigError
 from pxed.node.inventory import Inventory
 from pxed.store import Store, schema
-from pxed.store.database import Database, engine_for
-from pxed.store.migrate import MIGRATIONS
+from pxed.store.database import engine_for
 from tests.postgresql.cluster import Cluster
+from tests.store import older
 from tests.store.pump import Pump
 
 pytestmark = pytest.mark.slow
@@ -62,21 +60,7 @@ def test_opening_again_changes_nothing(cluster: Cluster, pump: Pump, database: s
 
 
 def test_a_database_of_the_first_schema_keeps_its_nodes_and_installs(pump: Pump, url: str) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    database = Database(url)
-    with database.connection().begin():
-        config.attributes["connection"] = connection = database.connection()
-        command.upgrade(config, "0001")
-        connection.exec_driver_sql(
-            "INSERT INTO nodes (id, name, known, first_seen, last_seen, facts, boot_kind) VALUES ('n1', 'web1', true, 1, 2, '{}', 'disk')"
-        )
-        connection.exec_driver_sql("INSERT INTO node_macs VALUES ('52:54:00:12:34:56', 'n1', 0)")
-        connection.exec_driver_sql(
-            "INSERT INTO installs (id, node_id, family, release, recipe, recipe_version, options, token, state, stage, reason, percent,"
-            " progress_text, created_at) VALUES ('i1', 'n1', 'debian', '12', 'debian', 1, '{}', 't', 'running', '', '', 40, '', 1.0)"
-        )
-    database.close()
+    older.make(url, "0001", *older.NODE, older.install("running", "", 40))
     store = Store(url, reactor=pump)
     pump.until(store.open())
     inventory = Inventory(now=lambda: 3.0, store=store)
@@ -87,17 +71,8 @@ def test_a_database_of_the_first_schema_keeps_its_nodes_and_installs(pump: Pump,
 
 
 def test_a_migration_that_breaks_off_leaves_the_database_as_it_was(cluster: Cluster, database: str, url: str) -> None:
-    broken = Database(url)
-    connection = broken.connection()
-
-    def migrate_half() -> None:
-        with connection.begin():
-            schema.metadata.create_all(connection)
-            raise RuntimeError("the power went")
-
-    with pytest.raises(RuntimeError, match="the power went"):
-        migrate_half()
-    broken.close()
+    with pytest.raises(older.PowerCut):
+        older.break_off(url)
     assert described(cluster, database) == [[], [], []]
 
 

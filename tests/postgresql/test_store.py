@@ -24,7 +24,7 @@ from pxed.store.writer import commit_or_fail
 from pxed.testing import MemoryStore, result_of
 from tests.postgresql.cluster import Cluster
 from tests.store.pump import Pump
-from tests.store.test_writer import put, stall
+from tests.store.test_writer import half, put, stall
 
 pytestmark = pytest.mark.slow
 
@@ -55,10 +55,6 @@ def test_what_waits_goes_into_one_commit(store: Store, pump: Pump, cluster: Clus
 
 def test_an_operation_that_fails_is_undone_alone(store: Store, pump: Pump, cluster: Cluster, database: str) -> None:
     """On PostgreSQL an error spoils the transaction until it is rolled back to a savepoint."""
-
-    def half(connection: Connection) -> None:
-        connection.execute(insert(settings), {"key": "half", "value": ""})
-        raise ValueError("mine")
 
     def hushed(connection: Connection) -> None:
         try:

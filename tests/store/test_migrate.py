@@ -6,9 +6,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
@@ -18,6 +16,7 @@ from pxed.store import Store, schema
 from pxed.store.database import Database
 from pxed.store.migrate import MIGRATIONS
 from pxed.workflow.journal import load_installs
+from tests.store import older
 from tests.store.pump import Pump
 
 NEWEST = max(path.name[1:5] for path in (MIGRATIONS / "versions").glob("m*.py"))
@@ -56,17 +55,7 @@ def test_opening_again_changes_nothing(pump: Pump, path: Path) -> None:
 
 def test_a_database_of_the_first_schema_keeps_its_nodes(pump: Pump, path: Path) -> None:
     """As pxed 0.1 left it: the operator's choices survive, what is new is empty."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    database = Database(f"sqlite:///{path}")
-    with database.connection().begin():
-        config.attributes["connection"] = database.connection()
-        command.upgrade(config, "0001")
-        database.connection().exec_driver_sql(
-            "INSERT INTO nodes (id, name, known, first_seen, last_seen, facts, boot_kind) VALUES ('n1', 'web1', 1, 1, 2, '{}', 'disk')"
-        )
-        database.connection().exec_driver_sql("INSERT INTO node_macs VALUES ('52:54:00:12:34:56', 'n1', 0)")
-    database.close()
+    older.make(f"sqlite:///{path}", "0001", *older.NODE)
     store = Store(f"sqlite:///{path}", reactor=pump)
     pump.until(store.open())
     inventory = Inventory(now=lambda: 3.0, store=store)
@@ -98,17 +87,8 @@ def test_the_database_of_something_else_is_refused(pump: Pump, path: Path) -> No
 
 def test_a_migration_that_breaks_off_leaves_the_database_as_it_was(path: Path) -> None:
     """DDL is part of the transaction, which Python's sqlite3 undoes unless it is told otherwise."""
-    database = Database(f"sqlite:///{path}")
-    connection = database.connection()
-
-    def migrate_half() -> None:
-        with connection.begin():
-            schema.metadata.create_all(connection)
-            raise RuntimeError("the power went")
-
-    with pytest.raises(RuntimeError, match="the power went"):
-        migrate_half()
-    database.close()
+    with pytest.raises(older.PowerCut):
+        older.break_off(f"sqlite:///{path}")
     with sqlite3.connect(path) as other:
         assert other.execute("SELECT name FROM sqlite_master").fetchall() == []
 
@@ -120,17 +100,7 @@ def test_every_migration_has_its_number_and_its_predecessor() -> None:
 
 def test_installs_of_an_older_schema_are_kept(pump: Pump, path: Path) -> None:
     """What a pxed before the third schema left behind: no proof, no lines."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    database = Database(f"sqlite:///{path}")
-    with database.connection().begin():
-        config.attributes["connection"] = database.connection()
-        command.upgrade(config, "0002")
-        database.connection().exec_driver_sql(
-            "INSERT INTO installs (id, node_id, family, release, recipe, recipe_version, options, token, state, stage, reason, percent,"
-            " progress_text, created_at) VALUES ('i1', 'n1', 'debian', '12', 'debian', 1, '{}', 't', 'failed', '', 'no disk', 5, '', 1.0)"
-        )
-    database.close()
+    older.make(f"sqlite:///{path}", "0002", older.install("failed", "no disk", 5))
     store = Store(f"sqlite:///{path}", reactor=pump)
     pump.until(store.open())
     ((install, _),) = pump.until(store.read(load_installs))

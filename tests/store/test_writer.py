@@ -33,6 +33,12 @@ def put(key: str, value: str = "") -> Callable[[Connection], str]:
     return op
 
 
+def half(connection: Connection) -> None:
+    """Fails when half of its work is done. ValueError."""
+    put("half")(connection)
+    raise ValueError("mine")
+
+
 def keys(connection: Connection) -> list[str]:
     return list(connection.scalars(select(settings.c.key).order_by(settings.c.key)))
 
@@ -105,10 +111,6 @@ def test_a_batch_is_at_most_512_operations(store: Store, pump: Pump) -> None:
 
 
 def test_an_operation_that_fails_is_undone_alone(store: Store, pump: Pump, path: Path) -> None:
-    def half(connection: Connection) -> None:
-        connection.execute(insert(settings), {"key": "half", "value": ""})
-        raise ValueError("mine")
-
     gate = stall(store)
     before, failing, again, after = store.write(put("a")), store.write(half), store.write(put("a")), store.write(put("b"))
     gate.set()

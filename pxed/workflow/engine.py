@@ -11,8 +11,6 @@ Every change is committed first and visible after. While the database is away ve
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import secrets
 from collections.abc import Callable
 from functools import partial
@@ -32,9 +30,10 @@ from pxed.node.timeline import Timeline, printable
 from pxed.store import Store
 from pxed.workflow import journal
 from pxed.workflow.evidence import Probe, blind
-from pxed.workflow.install import Install, Installer, row_of
+from pxed.workflow.install import Install, Installer, State, row_of
+from pxed.workflow.installs import Installs
 from pxed.workflow.journal import Entry, NotRunning
-from pxed.workflow.notices import LOADER, LONGEST_MESSAGE, called_back, inbox_row, restarted, summary, told
+from pxed.workflow.notices import LOADER, LONGEST_MESSAGE, called_back, inbox_row, parked, restarted, shown, told
 from pxed.workflow.progress import Progress
 from pxed.workflow.recipe import Recipe, RecipeBook
 from pxed.workflow.run import Run, done_words, leave
@@ -83,8 +82,7 @@ class Engine:
         self._most = most_notifications
         self._probe = probe
         self._lost = lost
-        self._installs: dict[str, Install] = {}
-        self._by_digest: dict[bytes, Install] = {}
+        self._installs = Installs()
         self._runs: dict[str, Run] = {}
         self._progress = Progress(store, now)
         self._stopped = False
@@ -97,7 +95,7 @@ class Engine:
         """
         running = []
         for install, entries in await self._store.read(journal.load_installs):
-            self._register(install)
+            self._installs.add(install)
             if install.state == "running":
                 running.append((install, entries))
         await self._disarm_strays()
@@ -128,12 +126,8 @@ class Engine:
         install = self.get(install_id)
         if install.state == "cancelled":
             return install
-        reason, at = "Cancelled by the operator", self._now()
-        assignment = leave(self._inventory, install, "cancelled")
-        op = partial(journal.finish, install_id=install_id, state="cancelled", reason=reason, at=at, assign=assignment.store)
-        await self._write_unless_ended(install, partial(op, of=("running", "parked")))
-        assignment.show()
-        install.end("cancelled", reason, at)
+        reason = "Cancelled by the operator"
+        await self._end(install, "cancelled", reason, of=("running", "parked"))
         self._drop(install)
         self._record(install, "install.cancelled", reason)
         return install
@@ -172,26 +166,19 @@ class Engine:
     async def forget_old(self, before: float) -> int:
         """Forget the installs that ended before this time (UTC seconds), oldest first and `FORGET_AT_ONCE` at most; how many that were.
         The last one of a node that is still known stays: it says what is on its disk. StorageUnavailable."""
-        last = {each.node_id: each.id for each in self._installs.values()}
-        old = [
-            each
-            for each in self._installs.values()
-            if each.finished_at is not None
-            and each.finished_at < before
-            and (last[each.node_id] != each.id or self._inventory.get(each.node_id) is None)
-        ][:FORGET_AT_ONCE]
+        old = self._installs.ended(before, lambda node_id: self._inventory.get(node_id) is not None)[:FORGET_AT_ONCE]
         if not old:
             return 0
         for each in old:
-            del self._by_digest[_digest(each.token)]  # before its row goes: from now on its node gets NotFound
+            self._installs.hide(each)  # before its row goes: from now on its node gets NotFound
         try:
             await self._store.write(partial(journal.forget, install_ids=[each.id for each in old]))
         except StorageUnavailable:
             for each in old:
-                self._register(each)
+                self._installs.add(each)
             raise
         for each in old:
-            del self._installs[each.id]
+            self._installs.drop(each)
         return len(old)
 
     # what the node says
@@ -261,10 +248,7 @@ class Engine:
 
     def fetched_before(self, install_id: str) -> int:
         """Bytes of packages of the last install of the same system that was done and fetched any here, 0 for none. NotFound."""
-        this = self.get(install_id)
-        what = (this.family, this.release)
-        done = (each for each in reversed(self._installs.values()) if each.state == "done" and (each.family, each.release) == what)
-        return next((each.fetched for each in done if each.fetched), 0)
+        return self._installs.fetched_before(install_id)
 
     def works(self, install_id: str) -> None:
         """The installer has done something that nobody else does: from now on its node is not given it again. Before its profile was
@@ -277,31 +261,20 @@ class Engine:
 
     def get(self, install_id: str) -> Install:
         """By id. NotFound."""
-        install = self._installs.get(install_id)
-        if install is None:
-            raise NotFound(f"There is no install {install_id[:80]!r}")
-        return install
+        return self._installs.get(install_id)
 
     def by_token(self, token: str) -> Install:
-        """By the secret its node was given, ended ones too. NotFound. What it takes tells nothing about how much of a guess was right."""
-        install = self._by_digest.get(_digest(token))
-        if install is None or not hmac.compare_digest(install.token.encode(), token.encode("utf-8", "replace")):
-            raise NotFound("There is no install with this token")
-        return install
+        """By the secret its node was given, ended ones too. NotFound."""
+        return self._installs.by_token(token)
 
     def all(self, *, node: str | None = None) -> list[Install]:
         """Every install (of a node), oldest first."""
-        return [install for install in self._installs.values() if node is None or install.node_id == node]
+        return self._installs.all(node=node)
 
     async def steps(self, install_id: str) -> list[dict[str, Any]]:
-        """The journal for people: ``position``, ``step``, ``answer`` (a sentence), ``at`` and ``deadline`` (UTC seconds or None).
-        NotFound, StorageUnavailable."""
+        """The journal for people (`notices.shown`). NotFound, StorageUnavailable."""
         self.get(install_id)
-        entries = await self._store.read(lambda c: journal.load(c, install_id))
-        return [
-            {"position": e.position, "step": e.step, "answer": summary(e), "at": e.answered_at or e.reached_at, "deadline": e.deadline}
-            for e in entries
-        ]
+        return [shown(entry) for entry in await self._store.read(lambda c: journal.load(c, install_id))]
 
     # inside
 
@@ -324,7 +297,7 @@ class Engine:
         reason = "" if replaced is None else replaced.reason or f"Cancelled by the operator, who installs again ({install.id})"
         op = partial(journal.create, install=row_of(install), instead_of=replaced.id if replaced else None, reason=reason)
         await self._write_unless_ended(replaced or install, op)
-        self._register(install)
+        self._installs.add(install)
         if replaced is not None:
             replaced.end("cancelled", reason, install.created_at)
             self._drop(replaced)
@@ -348,13 +321,17 @@ class Engine:
             return
         if recipe is None:
             reason = f"This pxed does not have version {install.recipe_version} of the recipe {install.recipe}"
-        assignment = leave(self._inventory, install, "parked")
-        at = self._now()
-        finish = partial(journal.finish, install_id=install.id, state="parked", reason=reason, at=at, assign=assignment.store)
-        await self._store.write(finish)
+        await self._end(install, "parked", reason)
+        self._record(install, "install.parked", parked(reason))
+
+    async def _end(self, install: Install, state: State, reason: str, of: tuple[State, ...] = ("running",)) -> None:
+        """It ends in `state`, or is parked, unless its own state is none `of` these; its node boots what that leaves. Conflict,
+        StorageUnavailable."""
+        at, assignment = self._now(), leave(self._inventory, install, state)
+        finish = partial(journal.finish, install_id=install.id, state=state, reason=reason, at=at, assign=assignment.store, of=of)
+        await self._write_unless_ended(install, finish)
         assignment.show()
-        install.end("parked", reason, at)
-        self._record(install, "install.parked", f"Parked, to be retried, restarted or cancelled by the operator: {reason}")
+        install.end(state, reason, at)
 
     async def _run(self, install: Install, recipe: Recipe, entries: list[Entry]) -> None:
         """Start its run; return when that waits for the node, or for the database, or is over."""
@@ -380,14 +357,10 @@ class Engine:
     async def _disarm_strays(self) -> None:
         """A node never boots for an install that does not run: there is none by our own doing, but a database can be restored."""
         for node in self._inventory.all():
-            install = self._installs.get(node.boot.install or "")
+            install = self._installs.find(node.boot.install or "")
             if node.boot.install is not None and (install is None or install.state != "running"):
                 self.log.warn("Node {node} booted for install {install}, which does not run", node=node.id, install=node.boot.install)
                 await self._inventory.assign(node.id, SILENT)
-
-    def _register(self, install: Install) -> None:
-        self._installs[install.id] = install
-        self._by_digest[_digest(install.token)] = install
 
     def _recipe_of(self, install: Install) -> Recipe | None:
         try:
@@ -414,7 +387,7 @@ class Engine:
     def _heard(self, event: Event) -> None:
         """A node whose installer was at work boots from the network again: that installer has ended, finished or not."""
         node = self._inventory.get(event.node or "") if event.kind in _ASKS_AGAIN else None
-        install = self._installs.get(node.boot.install or "") if node is not None else None
+        install = self._installs.find(node.boot.install or "") if node is not None else None
         if node is None or install is None or install.state != "running" or install.installer != "working":
             return
         if node.boot.kind == "silent":
@@ -424,7 +397,3 @@ class Engine:
     def _record(self, install: Install, kind: str, text: str, data: dict[str, Any] | None = None) -> None:
         facts = {"state": install.state, "percent": install.percent, **(data or {})}
         self._timeline.record(kind, text, node=install.node_id, install=install.id, data=facts)
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "replace")).digest()

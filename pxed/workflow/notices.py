@@ -59,6 +59,16 @@ def restarted(label: str) -> str:
     )
 
 
+def parked(reason: str) -> str:
+    return f"Parked, to be retried, restarted or cancelled by the operator: {reason}"
+
+
+def shown(entry: Entry) -> dict[str, Any]:
+    """``position``, ``step``, ``answer`` (a sentence), ``at`` and ``deadline`` (UTC seconds or None)."""
+    at = entry.answered_at or entry.reached_at
+    return {"position": entry.position, "step": entry.step, "answer": summary(entry), "at": at, "deadline": entry.deadline}
+
+
 def summary(entry: Entry) -> str:
     if entry.answer is None:
         return "waits"

@@ -23,7 +23,7 @@ from pxed.workflow.evidence import NOTHING, Look, Probe, Vigil, spelled
 from pxed.workflow.gate import Gate
 from pxed.workflow.install import Install, State
 from pxed.workflow.journal import Entry, Mismatch, NotRunning, Place
-from pxed.workflow.notices import LONGEST_IN_EVENT, ending, proof_of
+from pxed.workflow.notices import LONGEST_IN_EVENT, ending, parked, proof_of
 from pxed.workflow.recipe import Milestone, Notification, Recipe
 from pxed.workflow.replay import AwaitStep, BootStep, Broken, Failed, Outcome, Script, Step
 
@@ -252,7 +252,7 @@ class Run:
             return f"Unproven: the {what}, and the installed system was not seen to boot: {reason}"
         if state == "failed":
             return f"Failed: {ending(reason, LONGEST_IN_EVENT)}"
-        return f"Parked, to be retried, restarted or cancelled by the operator: {reason}"
+        return parked(reason)
 
     def _record(self, kind: str, text: str, more: dict[str, Any] | None = None) -> None:
         data = {"state": self.install.state, "percent": self.install.percent, **(more or {})}

@@ -8,7 +8,9 @@ setup-alpine with `answers.sh`, then `post.sh` on the new system below /mnt (acc
 Sources: mkinitfs (initramfs-init), alpine-conf (setup-alpine, setup-disk).
 Traps: setup-disk copies /etc of the system in memory to the disk, so the service that starts the installer removes itself first, and
 post.sh makes sure of it; setup-alpine ends with status 0 whatever happened, and asks when it has no answer, so it reads from nowhere, for a
-limited time, and its last words tell how it went; an archive without ``.default_boot_services`` would boot without any.
+limited time, and its last words tell how it went; setup-disk puts kernel arguments into a sed script between colons (for syslinux), so
+theirs have a backslash, which GRUB takes off where it reads them instead; an archive without ``.default_boot_services`` would boot without
+any.
 """
 
 from __future__ import annotations
@@ -111,7 +113,7 @@ def context(release: Release, options: AlpineOptions, node: NodeView, urls: Urls
         ),
         "apk_repos": [f"{tree}/apks", *options.apkRepos],
         "packages": _packages(options),
-        "kernel_words": " ".join(kernel_words),
+        "kernel_words": " ".join(kernel_words).replace(":", "\\:"),
         "keymap": f"{options.keyboard} {options.keyboard}",
         "full_name": ".".join(part for part in (options.hostname, options.domain) if part) if options.hostname else "",
         "interfaces": stanzas(options.networkDevices),

@@ -116,9 +116,9 @@ class FlatcarOptions(IgnitionOptions):
 
 
 class FcosOptions(IgnitionOptions):
-    """Fedora CoreOS's."""
+    """Fedora CoreOS's. Its kernel arguments become those of a boot loader entry, which GRUB reads as a script; no shell does."""
 
-    shell_reads_arguments = False
+    lost_in_arguments = CommonOptions.lost_in_arguments.replace('"', "")
 
 
 def flatcar(release: Release, options: FlatcarOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:

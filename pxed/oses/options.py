@@ -180,9 +180,10 @@ class CommonOptions(Strict):
     """Options of the unified model that this family can't do > why."""
     hidden: ClassVar[tuple[str, ...]] = ()
     """Fields of what stands inside options (``User.uid``) that this family always refuses, so that no schema shows them."""
-    shell_reads_arguments: ClassVar[bool] = True
-    """Whether the installed system's kernel arguments stand between double quotes in a file that a shell reads: /etc/default/grub, as
-    anaconda, debian-installer, curtin, YaST and setup-disk write it."""
+    lost_in_arguments: ClassVar[str] = "\"'`$\\;&|<>{}"
+    """What the installed system's kernel arguments can't hold. anaconda, debian-installer, curtin, YaST, Agama and setup-disk write them
+    between double quotes into a file that a shell reads (/etc/default/grub), some by a sed whose replacement they are; what the shell made
+    of them stands bare in a script of GRUB's, whose own characters the last seven are. Nobody on the way quotes anything."""
     post_install: ClassVar[str] = "post"
     """Which of `Scripts` RackHD's ``postInstallCommands`` are."""
 
@@ -262,9 +263,14 @@ class CommonOptions(Strict):
 
     @field_validator("targetKernelArgs")
     @classmethod
-    def _readable_by_a_shell(cls, value: str) -> str:
-        if cls.shell_reads_arguments and any(letter in value for letter in "\"'`$\\"):
-            raise ValueError("kernel arguments without quotes, backquotes, '$' and backslashes, which the installer cannot hand on")
+    def _survive(cls, value: str) -> str:
+        """The way to the installed system's boot loader, as they are."""
+        if lost := [letter for letter in dict.fromkeys(value) if letter in cls.lost_in_arguments]:
+            raise ValueError(f"kernel arguments without {' '.join(lost)}, which would not reach the installed kernel as written")
+        if value.count('"') % 2:
+            raise ValueError('kernel arguments in which every double quote (") is closed')
+        if any(word.startswith("#") for word in value.split()):
+            raise ValueError("kernel arguments none of which begins with '#': GRUB takes the rest for a comment")
         return value
 
     @model_validator(mode="after")

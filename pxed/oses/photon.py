@@ -69,7 +69,7 @@ def _rest(value: Any) -> Any:
 class PhotonOptions(Services, CommonOptions):
     """What Photon adds to the common options."""
 
-    shell_reads_arguments = False  # our own hook writes them, word by word
+    lost_in_arguments = "'\\"  # our own hook writes them, each in single quotes
     refused: ClassVar[Mapping[str, str]] = {
         "locale": "Photon's installer sets en_US.UTF-8; packages and scripts.post can add another",
         "keyboard": "Photon installs without keyboard layouts; packages and scripts.post can add some",

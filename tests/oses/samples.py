@@ -28,8 +28,8 @@ HOSTILE = [
 HOSTILE_ARGUMENTS = "a.q=\"x;y z\" b.x='y' c.z=$(touch pwned) d.w=`touch pwned` e.v=%s\\ f.u=]]>&amp;<b>{{7*7}}"
 """The same among kernel arguments, which are words of visible ASCII (those with a dot belong to modules: Debian counts the others)."""
 
-HOSTILE_TARGET = "a.q=x;y b.u=]]>&amp;<b>{{7*7}} c.v=%s|(x)"
-"""The same without what a shell would read between double quotes."""
+HOSTILE_TARGET = "a.q=x#y:z@! b.u=]](7*7)[[%s c.v=~^+?/,"
+"""The same without what would be lost on the way to the installed system's boot loader."""
 
 HOSTILE_PASSWORD = "'; :(){ :|:& };: #]]>$(touch pwned)\"`ü漢"
 HOSTILE_NAME = "]]>$(touch pwned)`'\"\\ %s ü漢"

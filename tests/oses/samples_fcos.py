@@ -8,4 +8,4 @@ from tests.oses import samples, samples_flatcar
 
 _EXTRA: dict[str, Any] = {"repo": "http://mirror.example.com:81/fcos", "installInterface": "52-54-00-AA-BB-CC"}
 FULL: dict[str, Any] = {**samples_flatcar.FULL, **_EXTRA}
-HOSTILE: dict[str, Any] = {**samples_flatcar.HOSTILE, **_EXTRA, "targetKernelArgs": samples.HOSTILE_ARGUMENTS}
+HOSTILE: dict[str, Any] = {**samples_flatcar.HOSTILE, **_EXTRA, "targetKernelArgs": samples.HOSTILE_TARGET + ' d.w="two words"'}

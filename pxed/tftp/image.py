@@ -8,13 +8,19 @@ window never needs two of them. Pure: bytes in, packets out (RFC 1350 section 5,
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 HEADER = 4
 OVERLAP = 64
 """Blocks; no larger window is ever granted (and no more packets fit into one UDP_SEGMENT call)."""
 SEGMENT_BYTES = 256 * 1024
 SMALL = 1024
-"""Bytes of a packet."""
+"""Bytes of a send for which no steps are made: they would take as much memory."""
+CHAIN = 128
+"""Steps made at a time; behind them the stream itself looks at an ACK."""
+
+Step: TypeAlias = "tuple[bytes, memoryview | None, Step | None]"
+"""The ACK that is awaited, what is sent when it comes, and the step behind that. No packets: something else is to be done then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +30,33 @@ class Segment:
     view: memoryview
     base: int
     limit: int
-    _blocks: list[memoryview] = field(default_factory=list, repr=False, compare=False)
+    _chains: dict[tuple[int, int], list[Step]] = field(default_factory=dict, repr=False, compare=False)
 
-    def blocks(self, step: int) -> list[memoryview] | None:
-        """The packets (of `step` bytes) one by one, made once for all who send one at a time: to look one up is a tenth of a microsecond
-        less than to cut it out. None for small ones, whose views would take as much memory as they do."""
-        if step < SMALL:
+    def step(self, sent: int, *, size: int, window: int, total: int) -> Step | None:
+        """Where a transfer stands that waits for the ACK of block `sent` and goes on by `window` packets of `size` bytes, in a file of
+        `total` blocks. Made once for all who stand there: what a client's next packets are is then looked up, in memory that the client
+        before it has warmed. None off the windows' usual places.
+        """
+        if sent % window:
             return None
-        if not self._blocks:
-            self._blocks.extend(self.view[start : start + step] for start in range(0, len(self.view), step))
-        return self._blocks
+        index = sent // window
+        chain = self._chains.get((window, index // CHAIN))
+        if chain is None:
+            chain = self._chains[window, index // CHAIN] = self._chain(index // CHAIN * CHAIN, size, window, total)
+        return chain[index % CHAIN]
+
+    def _chain(self, first: int, size: int, window: int, total: int) -> list[Step]:
+        chain: list[Step] = []
+        step: Step | None = None
+        for index in reversed(range(first, min(first + CHAIN, self.limit // window + 2))):
+            sent = min(index * window, total)
+            packets = None
+            if step is not None and self.base <= sent < self.limit:
+                packets = self.view[(sent - self.base) * size : (min(sent + window, total) - self.base) * size]
+            step = (b"\x00\x04" + (sent & 0xFFFF).to_bytes(2, "big"), packets, step)
+            chain.append(step)
+        chain.reverse()
+        return chain
 
 
 def blocks_in(size: int, blksize: int) -> int:

@@ -14,14 +14,13 @@ end here and taken modulo 65536 on the wire; the OACK counts as block 0. The rul
 
 from __future__ import annotations
 
-import sys
-from array import array
+import os
 from collections.abc import Callable
 from typing import Protocol
 
 from fbtftp import constants
 
-from pxed.tftp.image import HEADER, Segment
+from pxed.tftp.image import HEADER, SMALL, Segment, Step
 from pxed.tftp.pace import Pace
 
 NEVER = float("inf")
@@ -29,15 +28,9 @@ SAMPLE_EVERY = 0.01
 """Seconds, and four round trips, between two round trips that are measured: in a storm they all look alike."""
 MANY = 64
 """Datagrams of one client looked at in a row, should it send nothing but nonsense."""
-_words = array("I", bytes(1024))
-"""Where every incoming datagram lands: one reactor, one datagram at a time. The first word is opcode and block, in the host's byte order:
-comparing it with `_ACKS` is half as dear as unpacking it."""
-_buffer = memoryview(_words).cast("B")
-"""Its bytes."""
-_ACKS = array("I", range(constants.OPCODE_ACK << 16, (constants.OPCODE_ACK << 16) + 0x10000))
-if sys.byteorder == "little":
-    _ACKS.byteswap()
-_NO_ACK = 0
+LONGEST = 400
+"""Bytes of a client's datagram that are read: an ACK has four, and of an ERROR's text the log shows less."""
+_NO_ACK = b"no ACK"
 """What no ACK looks like."""
 
 
@@ -64,44 +57,49 @@ class Owner(Protocol):
 
 
 class Stream:
-    """`seconds` is monotonic. `deadline`: when `expire` wants to be called. `run`: blocks that one call of `send` may carry."""
+    """`seconds` is monotonic. `deadline`: when `expire` wants to be called, or some time before that. `run`: blocks that one call of
+    `write` may carry.
+
+    `step` is where it stands while everything is as usual: whoever reads the ACK of `step` may send what it says by himself, put the
+    next step in its place and the time into `moved_at` (`pxed.tftp.hub.serve`), and nothing else of this object is touched. What is
+    None or not that ACK goes to `readable` or `take`.
+    """
 
     __slots__ = (
         "_acked",
-        "_base",
-        "_blocks",
         "_clean",
         "_expect",
         "_extra",
+        "_fd",
         "_idle",
-        "_limit",
         "_owner",
         "_plain",
         "_progress_at",
-        "_recv_into",
+        "_read",
         "_resent_at",
+        "_run",
         "_sample_at",
         "_seconds",
-        "_send",
-        "_send_one",
+        "_segment",
         "_sent",
         "_sent_at",
-        "_span",
-        "_step",
+        "_size",
+        "_strides",
         "_total",
-        "_view",
         "_window",
+        "_write",
         "deadline",
+        "moved_at",
         "pace",
         "retransmits",
+        "step",
     )
 
     def __init__(
         self,
         owner: Owner,
         *,
-        send: Callable[[memoryview], object],
-        recv_into: Callable[[array[int]], int],
+        fd: int,
         seconds: Callable[[], float],
         segment: Segment,
         total: int,
@@ -110,37 +108,43 @@ class Stream:
         run: int,
         pace: Pace,
         idle_timeout: float,
+        read: Callable[[int, int], bytes] = os.read,
+        write: Callable[[int, memoryview], object] = os.write,
     ) -> None:
         self._owner = owner
-        self._recv_into = recv_into
+        self._fd = fd
+        self._read = read
+        self._write = write
         self._seconds = seconds
+        self._segment = segment
         self._total = total
-        self._step = blksize + HEADER
+        self._size = blksize + HEADER
         self._window = window
-        self._take(segment)
-        self._span = self._step * window
-        self._send_one = send
-        self._send = send if run >= window else self._runs(run)
+        self._run = run
+        self._strides = run >= window and window * self._size >= SMALL
         self.pace = pace
         self._idle = idle_timeout
         self._acked = self._sent = 0
-        self._expect = _ACKS[0]
+        self._expect = _ack(0)
         self._clean = True  # nothing of the present flight was sent twice
         self._extra = 0  # 1: the present flight was probed; 2: so was the one before, its ACK may come twice
-        self._plain = True  # clean and no extra: the hot path asks one question instead of two
+        self._plain = True  # clean and no extra
         self._resent_at = -2
         self._sample_at = 0.0
-        self._sent_at = self._progress_at = seconds()
+        self._sent_at = self._progress_at = self.moved_at = seconds()
         self.retransmits = 0
         self.deadline = NEVER
+        self.step: Step | None = None
 
     @property
     def acked(self) -> int:
         """Blocks the client has acknowledged; -1 while it has not even acknowledged the OACK."""
+        self._see()
         return self._acked
 
     def silence(self) -> float:
         """Seconds since the client last acknowledged something new (since the start, if it never did)."""
+        self._see()
         return self._seconds() - self._progress_at
 
     def start(self, *, oack: bool) -> None:
@@ -150,21 +154,25 @@ class Stream:
         self._flight(self._seconds(), clean=True)
 
     def readable(self, now: float) -> bool:
+        """Read one datagram of the client and take it; True if it was an unusual one, behind which others may wait."""
+        try:
+            data = self._read(self._fd, LONGEST)
+        except OSError as error:
+            self.unreadable(error)
+            return False
+        return self.take(data, now)
+
+    def take(self, data: bytes, now: float) -> bool:
         """One datagram of the client; True if it was an unusual one, behind which others may wait.
 
-        Straight through is the hot path: an ACK for all that was sent, the next window goes out. Whatever waits behind *that* was sent
-        by the client before it got this window, so it can't be an ACK for it.
+        After an ACK for all that was sent the next window goes out. Whatever waits behind *that* was sent by the client before it got
+        this window, so it can't be an ACK for it.
         """
-        recv_into = self._recv_into  # as a local: CPython 3.11 looks a slot up twice as fast as a method
-        try:
-            size = recv_into(_words)
-        except BlockingIOError:
-            return False
-        except OSError:
-            self._gone()
-            return False
-        if _words[0] != self._expect or size < 4:
-            self._unexpected(size, now)
+        if self.step is not None:
+            self._leave()
+        if data[:4] != self._expect:
+            self._unexpected(data, now)
+            self._stand()
             return self.deadline != NEVER
         if not self._plain:
             self._settle(now)
@@ -174,27 +182,34 @@ class Stream:
             self.pace.sample(elapsed)
         acked = self._acked = self._sent
         self._sent_at = self._progress_at = now
-        if acked >= self._limit:
+        if acked >= self._segment.limit:
             self._used_up(now)
             return False
         sent = acked + self._window
-        if sent > self._total:
-            sent = self._total
-        self._sent = sent
-        self._expect = _ACKS[sent & 0xFFFF]
+        self._sent = sent = sent if sent < self._total else self._total
+        self._expect = _ack(sent)
         self.deadline = now + self.pace.wait
-        blocks = self._blocks
-        if blocks is not None:
-            view = blocks[acked - self._base]
-        else:
-            offset = (acked - self._base) * self._step
-            view = self._view[offset : offset + self._span]
-        send = self._send
-        try:
-            send(view)
-        except OSError as error:
-            self._refused(error)
+        self._transmit(acked + 1, sent)
+        if self._strides:
+            self._stand()
         return False
+
+    def unreadable(self, error: OSError) -> None:
+        """Reading from the socket failed. Nothing there is nothing; all else is ICMP saying that nobody listens."""
+        if not isinstance(error, BlockingIOError):
+            self._leave()
+            self._gone()
+
+    def refused(self, error: OSError) -> None:
+        """A send failed. Most errors are like a packet lost on the way: the time-out repeats it (D20)."""
+        if isinstance(error, ConnectionRefusedError):
+            self._leave()
+            self._gone()
+        elif self._owner.cannot_send(error):
+            self._leave()
+            self._run = 1
+            self._strides = self._window == 1
+            self._flight(self._seconds(), clean=False)
 
     def catch_up(self, now: float) -> None:
         """Take what the client has sent already."""
@@ -204,12 +219,19 @@ class Stream:
 
     def resume(self, segment: Segment) -> None:
         """Go on with the segment that `Owner.wanted` asked for."""
-        self._take(segment)
+        self._segment = segment
         self._progress_at = self._seconds()
         self._flight(self._progress_at, clean=True)
+        self._stand()
 
     def expire(self, now: float) -> None:
-        """The deadline has passed. If it is the reactor that was late and an ACK waits, the ACK counts."""
+        """The deadline has passed, or would have, had the steps moved it: then the next ACK is measured. If it is the reactor that was
+        late and an ACK waits, the ACK counts."""
+        if self.step is not None:
+            self._leave()
+            self.deadline = self._sent_at + min(self.pace.wait, self._idle)
+            if self.deadline > now:
+                return
         deadline = self.deadline
         self.catch_up(now)
         if self.deadline != deadline:
@@ -228,12 +250,28 @@ class Stream:
 
     def close(self) -> None:
         """Never calls anybody again. May be called twice."""
+        self._leave()
         self.deadline = NEVER
         self._expect = _NO_ACK
 
-    def _take(self, segment: Segment) -> None:
-        self._view, self._base, self._limit = segment.view, segment.base, segment.limit
-        self._blocks = segment.blocks(self._step) if self._window == 1 else None
+    def _see(self) -> None:
+        """What was done by `step` and not by us."""
+        step = self.step
+        if step is not None and step[0] != self._expect:
+            self._expect = step[0]
+            self._sent += (int.from_bytes(self._expect[2:], "big") - self._sent) & 0xFFFF
+            self._acked = (self._sent - 1) // self._window * self._window
+            self._sent_at = self._progress_at = self.moved_at
+
+    def _leave(self) -> None:
+        """From here on nobody goes on by himself."""
+        self._see()
+        self.step = None
+
+    def _stand(self) -> None:
+        """Where we stand now, for those who go on by themselves; nowhere if the next ACK is to be looked at."""
+        if self._plain and self._acked >= 0 and self._expect != _NO_ACK and self._strides:
+            self.step = self._segment.step(self._sent, size=self._size, window=self._window, total=self._total)
 
     def _settle(self, now: float) -> None:
         """A flight in which something was sent twice, or the one behind it, is acknowledged."""
@@ -243,13 +281,13 @@ class Stream:
         self._extra = 2 if self._extra == 1 else 0
         self._plain = not self._extra
 
-    def _unexpected(self, size: int, now: float) -> None:
-        if size < 4:
+    def _unexpected(self, data: bytes, now: float) -> None:
+        if len(data) < 4:
             return  # D4: no TFTP packet is that short
-        opcode, block = _buffer[0] << 8 | _buffer[1], _buffer[2] << 8 | _buffer[3]
+        opcode, block = data[0] << 8 | data[1], data[2] << 8 | data[3]
         if opcode == constants.OPCODE_ERROR:
             self.close()
-            self._owner.aborted(block, bytes(_buffer[4:size]).split(b"\x00")[0])
+            self._owner.aborted(block, data[4:].split(b"\x00")[0])
         elif opcode != constants.OPCODE_ACK:
             self.close()
             self._owner.illegal()
@@ -274,14 +312,14 @@ class Stream:
         self._extra = 0
         self._acked += ahead
         self._progress_at = now
-        if self._acked >= self._limit:
+        if self._acked >= self._segment.limit:
             self._used_up(now)
         elif self._lost(now):
             self._go_back(now)
         else:
             first = self._sent + 1
             self._sent = min(self._acked + self._window, self._total)
-            self._expect = _ACKS[self._sent & 0xFFFF]
+            self._expect = _ack(self._sent)
             self._clean = self._plain = False
             self.deadline = now + self.pace.wait
             self._transmit(first, self._sent)
@@ -305,38 +343,27 @@ class Stream:
             try:
                 self._owner.send_oack()
             except OSError as error:
-                self._refused(error)
+                self.refused(error)
             return
         self._sent = min(self._acked + self._window, self._total)
-        self._expect = _ACKS[self._sent & 0xFFFF]
+        self._expect = _ack(self._sent)
         self._transmit(self._acked + 1, self._sent)
 
     def _transmit(self, first: int, last: int) -> None:
         """Blocks `first` to `last` as they are."""
         if first > last:
             return
-        offset = (first - 1 - self._base) * self._step
+        base, size = self._segment.base, self._size
+        packets = self._segment.view[(first - 1 - base) * size : (last - base) * size]
+        run = self._run * size
         try:
-            self._send(self._view[offset : offset + (last - first + 1) * self._step])
+            if len(packets) <= run:
+                self._write(self._fd, packets)
+            else:
+                for start in range(0, len(packets), run):
+                    self._write(self._fd, packets[start : start + run])
         except OSError as error:
-            self._refused(error)
-
-    def _runs(self, run: int) -> Callable[[memoryview], object]:
-        size = run * self._step
-
-        def send_runs(window: memoryview) -> None:
-            for start in range(0, len(window), size):
-                self._send_one(window[start : start + size])
-
-        return send_runs
-
-    def _refused(self, error: OSError) -> None:
-        """A send failed. Most errors are like a packet lost on the way: the time-out repeats it (D20)."""
-        if isinstance(error, ConnectionRefusedError):
-            self._gone()
-        elif self._owner.cannot_send(error):
-            self._send = self._runs(1)
-            self._flight(self._seconds(), clean=False)
+            self.refused(error)
 
     def _used_up(self, now: float) -> None:
         if self._acked >= self._total:
@@ -353,3 +380,7 @@ class Stream:
     def _over(self, reason: str) -> None:
         self.close()
         self._owner.ended(reason)
+
+
+def _ack(block: int) -> bytes:
+    return b"\x00\x04" + (block & 0xFFFF).to_bytes(2, "big")

@@ -290,8 +290,7 @@ class Transfer(BaseHandler):  # type: ignore[misc]  # fbtftp has no types
         timeout = self._granted.get("timeout")
         self._stream = Stream(
             self,
-            send=sock.send,
-            recv_into=sock.recv_into,
+            fd=sock.fileno(),
             seconds=self._services.seconds,
             segment=content.segment,
             total=content.total,

@@ -129,6 +129,8 @@ class Slow:
     """An entry of the hub whose every datagram costs `seconds` of the clock."""
 
     deadline = NEVER
+    moved_at = 0.0
+    step = None
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self.clock, self.seconds, self.read = clock, seconds, 0
@@ -143,11 +145,20 @@ class Slow:
     def catch_up(self, _now: float) -> None:
         raise AssertionError("nothing unusual was read")
 
+    def take(self, _data: bytes, _now: float) -> bool:
+        raise AssertionError("it has no step")
+
+    def unreadable(self, _error: OSError) -> None:
+        raise AssertionError("it has no step")
+
+    def refused(self, _error: OSError) -> None:
+        raise AssertionError("it has no step")
+
     def expire(self, _now: float) -> None:
         raise AssertionError("no deadline was set")
 
 
-@pytest.mark.parametrize(("seconds", "served"), [(0.0001, BATCH), (0.00002, 2 * BATCH), (0.0, 3 * BATCH)])
+@pytest.mark.parametrize(("seconds", "served"), [(0.0001, BATCH), (0.00001, 2 * BATCH), (0.0, 3 * BATCH)])
 def test_a_turn_of_the_hub_ends_with_its_millisecond_and_the_next_goes_on(seconds: float, served: int) -> None:
     clock = MemoryReactorClock()
     hub = Hub(reactor=clock, seconds=clock.seconds, broken=lambda fd: None)
@@ -191,7 +202,7 @@ def test_a_kernel_that_cuts_no_windows_is_tried_once_for_each_address(root: Path
         client = appliance.client()
         assert cut(appliance, client) == 1028
         transfer = transfer_of(appliance, client)
-        transfer._stream._refused(OSError(errno.EIO, "no checksum offload"))
+        transfer._stream.refused(OSError(errno.EIO, "no checksum offload"))
         assert [packet[:4] for packet in client.hear_all()] == [data(block, b"") for block in (1, 2, 3, 4)]
         assert cut_to(transfer) == 0
         assert cut(appliance, appliance.client()) == 0
@@ -205,7 +216,7 @@ def test_our_own_fault_in_one_transfer_ends_that_one_only(root: Path) -> None:
             each.ask(rrq("boot.efi"))
             each.hear()
         transfer = next(iter(appliance.service._clients))
-        transfer._stream._limit = None
+        transfer._stream._segment = None
         client.tell(ack(1))
         assert error_of(client.hear()) == (0, "Internal error")
         assert "A TFTP transfer failed inside pxed" in appliance.failures.pop()

@@ -15,6 +15,8 @@ from twisted.internet.testing import MemoryReactorClock
 from pxed.errors import HostProblem
 from pxed.tftp import Limits, TftpService
 from pxed.tftp.hub import BATCH, Hub
+from pxed.tftp.image import Step
+from pxed.tftp.pace import PROBE_FLOOR
 from pxed.tftp.server import DATAGRAMS
 from pxed.tftp.stream import NEVER
 from tests.tftp.appliance import Appliance, Client, ack, content, data, error, error_of, oack, rrq
@@ -130,7 +132,7 @@ class Slow:
 
     deadline = NEVER
     moved_at = 0.0
-    step = None
+    step: Step | None = None
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self.clock, self.seconds, self.read = clock, seconds, 0
@@ -175,6 +177,31 @@ def test_a_turn_of_the_hub_ends_with_its_millisecond_and_the_next_goes_on(second
         hub.remove(entry.ours.fileno())
         entry.ours.close()
         entry.theirs.close()
+    hub.close()
+
+
+def test_a_deadline_that_steps_did_not_move_is_let_be_while_they_go_on() -> None:
+    class Stepping(Slow):
+        deadline = 1.0
+        expired = 0
+
+        def expire(self, _now: float) -> None:
+            self.expired += 1
+
+    clock = MemoryReactorClock()
+    hub = Hub(reactor=clock, seconds=clock.seconds, broken=lambda fd: None)
+    entry = Stepping(clock, 0.0)
+    hub.add(entry.ours.fileno(), entry)
+    clock.advance(2.0)
+    entry.moved_at, entry.expired = 1.99, 0
+    hub.scan()
+    assert entry.expired == 0
+    clock.rightNow += PROBE_FLOOR
+    hub.scan()
+    assert entry.expired == 1
+    hub.remove(entry.ours.fileno())
+    entry.ours.close()
+    entry.theirs.close()
     hub.close()
 
 

@@ -389,13 +389,14 @@ def test_a_send_of_a_step_that_is_refused_is_a_packet_lost_or_the_end() -> None:
 
 
 def test_a_segment_that_is_used_up_leaves_no_step() -> None:
-    """An ACK that comes twice while the next segment is waited for is no ACK of it."""
+    """What comes while the next segment is waited for, an ACK twice or nothing at all, is no ACK of it."""
     wire = Wire(content(8 * 1428), blksize=1428)
     full = wire.stream._segment
     wire.stream._segment = Segment(full.view[: 5 * 1432], 0, 3)
     wire.stream.start(oack=False)
     for block in (1, 2, 3, 3):
         wire.hears(ack(block))
+    wire.hears(b"")
     assert wire.log == ["wanted"]
     assert wire.stream.step is None
     assert wire.blocks() == [1, 2, 3]

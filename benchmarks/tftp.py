@@ -100,12 +100,13 @@ def serve(root: str, address: str) -> None:
     """The appliance's TFTP service alone, on a reactor of its own."""
     sys.modules["OpenSSL"] = None  # type: ignore[assignment]  # Twisted would load 12 MiB of TLS, which is not TFTP's memory
     from twisted.internet import reactor
-    from twisted.logger import globalLogBeginner, textFileLogObserver
+    from twisted.logger import globalLogBeginner
 
+    from pxed.log import Lines
     from pxed.tftp import TftpService
 
-    # without an observer Twisted keeps 65536 events in memory, which no appliance does
-    globalLogBeginner.beginLoggingTo([textFileLogObserver(open(os.devnull, "w", encoding="utf-8"))], redirectStandardIO=False)  # noqa: SIM115
+    # the appliance's own; without one Twisted keeps 65536 events in memory
+    globalLogBeginner.beginLoggingTo([Lines(open(os.devnull, "w", encoding="utf-8"))], redirectStandardIO=False)  # noqa: SIM115
     service = TftpService(reactor=reactor, root=Path(root), on_event=_nobody, addresses=(address,))
     service.startService()
     run: Any = reactor

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Literal
 
 from fbtftp import constants
 
+REMEMBERED = 256
+"""Requests: a rack of machines asks for the same file in the same words, and so do several racks."""
 Outcome = Literal["request", "sent", "failed"]
 
 
@@ -63,6 +66,7 @@ class NotServed(Exception):
         self.problem = problem
 
 
+@lru_cache(REMEMBERED)
 def printable(raw: bytes | str, limit: int = 160) -> str:
     """A client's text made safe for logs, events and the console: printable ASCII, everything else as ``\\xNN`` (D19)."""
     data = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw

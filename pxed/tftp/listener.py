@@ -9,8 +9,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 RCVBUF = 4 << 20
 """Bytes. With the usual 208 KiB, 130 to 240 of 500 simultaneous requests were lost."""
@@ -21,8 +20,7 @@ _PKTINFO4 = struct.Struct("=I4s4s")  # ipi_ifindex, ipi_spec_dst (our address), 
 _PKTINFO6 = struct.Struct("=16sI")  # ipi6_addr, ipi6_ifindex
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """One datagram: its bytes, the sender's socket address, our address it was sent to, the interface it came in on (index)."""
 
     data: bytes
@@ -30,6 +28,10 @@ class Arrival:
     local: str
     ifindex: int
     unicast: bool
+
+    def packed(self) -> bytes:
+        """Our address as bytes: fbtftp asks it for its family, which takes a sixth of the time that text takes."""
+        return socket.inet_aton(self.local) if len(self.peer) == 2 else socket.inet_pton(socket.AF_INET6, self.local)
 
     def local_address(self) -> tuple[Any, ...]:
         """What a transfer's socket binds to: the address that was asked, any port; the scope of a link-local IPv6 address kept."""

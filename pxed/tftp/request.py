@@ -7,10 +7,11 @@ What is refused here costs fbtftp's defects D1, D8, D14 and D21 their input.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 from fbtftp import constants
 
-from pxed.tftp.events import NotServed, Problem
+from pxed.tftp.events import REMEMBERED, NotServed, Problem
 
 MAX_REQUEST = 512
 """Bytes; RFC 2347 section 2: the maximum size of a request packet is 512 octets."""
@@ -28,7 +29,7 @@ class Ignored(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """A read request. `name` is the file name as sent; option names are lower case, each at most once (RFC 2347), none empty."""
 
@@ -36,6 +37,7 @@ class Request:
     netascii: bool
     options: tuple[tuple[str, str], ...]
 
+    @cached_property
     def datagram(self) -> bytes:
         """The request as fbtftp may parse it: an even number of tokens, none of them empty, no reserved name."""
         fields = [self.name, b"netascii" if self.netascii else b"octet"]
@@ -44,8 +46,10 @@ class Request:
         return b"\x00\x01" + b"".join(field + b"\x00" for field in fields)
 
 
+@lru_cache(REMEMBERED)
 def parse(datagram: bytes) -> Request:
-    """Vet one datagram. Ignored: drop it, count it. NotServed: answer with its ERROR. No other exception, whatever the bytes.
+    """Vet one datagram; the same one gives the same object. Ignored: drop it, count it.
+    NotServed: answer with its ERROR. No other exception, whatever the bytes.
 
     Only requests are answered at all: an ERROR to a stray DATA, ACK or ERROR on port 69 could make two servers talk for ever.
     """

@@ -7,13 +7,15 @@ the operator (or `pxed bootloaders`) made to a public file of the host is follow
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from pxed.errors import NotFound
 from pxed.repo.rooted import OutsideRoot, open_regular, resolve
-from pxed.tftp.events import NotServed, Problem
+from pxed.tftp.events import REMEMBERED, NotServed, Problem
 
 
+@lru_cache(REMEMBERED)
 def normalise(name: bytes) -> str:
     """``\\boot\\\\x.efi``, ``/boot/x.efi`` > ``boot/x.efi``. NotServed(ACCESS) for ``..``, NotServed(NOT_FOUND) if nothing is left.
 

@@ -179,7 +179,7 @@ class Server(BaseServer):  # type: ignore[misc]  # fbtftp has no types
             self._refuse(arrival, refusal.problem)
         else:
             self._arrival, self._name = arrival, request.name
-            self._listener.waiting = (request.datagram(), arrival.peer)
+            self._listener.waiting = (request.datagram, arrival.peer)
             self.on_new_data()
 
     def _refuse(self, arrival: Arrival, problem: Problem) -> None:

@@ -11,6 +11,7 @@ import errno
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from multiprocessing import Process
 from typing import Any
 
 from fbtftp import BaseHandler, SessionStats, constants
@@ -67,7 +68,16 @@ class Services:
     uncut: set[str] = field(default_factory=set)
 
 
-class Transfer(BaseHandler):  # type: ignore[misc]  # fbtftp has no types
+class _NoProcess(Process):
+    """Stands between `BaseHandler` and `Process`: what is never started needs no number, no name and no place among the children."""
+
+    daemon = False
+
+    def __init__(self, *_arguments: object) -> None:
+        """Not that of `Process`."""
+
+
+class Transfer(BaseHandler, _NoProcess):  # type: ignore[misc]  # fbtftp has no types
     """`start` and then nothing more to do: it ends itself, tells `Services.forget` and reports one TransferEvent."""
 
     log = Logger()
@@ -84,7 +94,7 @@ class Transfer(BaseHandler):  # type: ignore[misc]  # fbtftp has no types
         self._reason = ""
         self.asked = (name, dict(options))
         self.file = printable(name.rstrip(b"\xff"))
-        super().__init__((arrival.local, 0), arrival.peer, self.file, options, self._tell)
+        super().__init__((arrival.packed(), 0), arrival.peer, self.file, options, self._tell)
 
     @property
     def peer(self) -> tuple[Any, ...]:
@@ -183,9 +193,8 @@ class Transfer(BaseHandler):  # type: ignore[misc]  # fbtftp has no types
     def _get_listener(self) -> socket.socket:
         """This transfer's socket: bound to the address that was asked, an ephemeral port (the server's TID), connected to the client."""
         if self._listener is None:
-            sock = socket.socket(self._family, socket.SOCK_DGRAM)
+            sock = socket.socket(self._family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
             try:
-                sock.setblocking(False)
                 # as dnsmasq does: no DF bit, networks that drop ICMP would swallow large blocks without a trace
                 if self._family == socket.AF_INET6:
                     sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, 0)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import multiprocessing
 from importlib.metadata import version
 
 import pytest
 from fbtftp import BaseHandler, BaseServer, ResponseData, SessionStats, constants
 
 from pxed.tftp.request import RESERVED
+from pxed.tftp.transfer import Transfer, _NoProcess
 
 
 def test_the_pinned_version_is_the_one_that_was_read() -> None:
@@ -31,6 +33,15 @@ def test_the_handler_keeps_its_state_under_the_names_we_use() -> None:
         assert hasattr(probe, name), name
     assert {"mode", "retries", "default_timeout"} == RESERVED == set(probe._options)
     assert "test" in inspect.signature(BaseHandler._close).parameters
+
+
+def test_a_transfer_is_a_handler_but_never_becomes_a_process() -> None:
+    """`_NoProcess` is whom the handler's constructor takes for `Process`; were it not, each transfer would be counted as a child."""
+    order = Transfer.__mro__
+    assert order.index(BaseHandler) < order.index(_NoProcess) < order.index(multiprocessing.Process)
+    before = next(multiprocessing.process._process_counter)  # type: ignore[attr-defined]
+    _NoProcess()
+    assert next(multiprocessing.process._process_counter) == before + 1  # type: ignore[attr-defined]
 
 
 def test_the_server_keeps_its_state_under_the_names_we_use() -> None:

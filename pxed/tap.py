@@ -64,7 +64,6 @@ log = Logger()
 
 class Appliance(service.MultiService):
     """All of pxed as one service. Nothing is read from a port before `_begin` has opened the store and resumed the installs.
-
     `store`, `boot_threads`: others than its own (tests: without threads).
     """
 
@@ -148,6 +147,7 @@ class Appliance(service.MultiService):
             settings=settings.syslog,
         )
         self.http: Any = None
+        self._begun: defer.Deferred[None] | None = None
         self._now = now
         self._doors = (self.dhcp, self.tftp, self.syslog)
 
@@ -162,14 +162,15 @@ class Appliance(service.MultiService):
                 door.privilegedStartService()
             self.http = self._listen_http()
         except PxedError as e:
-            self._refuse(e)
+            print(f"pxed: {e}", file=sys.__stderr__, flush=True)
+            raise SystemExit(2) from e
 
     def startService(self) -> None:
         super().startService()
         if self.http is None:
             self.privilegedStartService()
-        begun = defer.Deferred.fromCoroutine(self._begin())
-        begun.addErrback(self._could_not_begin)
+        self._begun = defer.Deferred.fromCoroutine(self._begin())
+        self._begun.addErrback(self._could_not_begin)
 
     async def _begin(self) -> None:
         for threads in (self._boot_threads, *self._rendering_threads):
@@ -200,12 +201,12 @@ class Appliance(service.MultiService):
 
     async def _first_scripts(self) -> None:
         """Make a boot script for each family that is being installed: who asks first would wait 25 ms for its templates to be compiled,
-        and everybody else for him. For an install that is ordered later, ordering it has done the same."""
+        and everybody else for him. What is wrong with one is told when its node asks. Ordering an install does the same for later ones."""
         for install in {each.family: each for each in self.engine.all() if each.state == "running"}.values():
             node = self.inventory.get(install.node_id)
             if node is not None:
                 made = self._in_thread(self.catalog.profile, install, node, SAMPLE_URLS)
-                await made.addErrback(lambda _: None)  # what is wrong with it is told when its node asks
+                await made.addErrback(lambda failure: failure if failure.check(defer.CancelledError) else None)
 
     async def _open_store(self) -> None:
         try:
@@ -219,16 +220,14 @@ class Appliance(service.MultiService):
 
     def _could_not_begin(self, failure: Failure) -> None:
         """The store can't be opened, or a bug: say it and end with status 2 (twistd itself would end with 0)."""
+        if failure.check(defer.CancelledError):
+            return  # it was stopped first
         if failure.check(PxedError):
             print(f"pxed: {failure.value}", file=sys.__stderr__, flush=True)
         else:
             log.failure("pxed could not start", failure)
         self._reactor.addSystemEventTrigger("after", "shutdown", os._exit, 2)
         self._reactor.stop()
-
-    def _refuse(self, error: PxedError) -> None:
-        print(f"pxed: {error}", file=sys.__stderr__, flush=True)
-        raise SystemExit(2) from error
 
     async def _stop(self) -> None:
         """Doors first, then the installs, then what they write to."""
@@ -254,6 +253,8 @@ class Appliance(service.MultiService):
 
     def stopService(self) -> defer.Deferred[None]:
         super().stopService()
+        if self._begun is not None:
+            self._begun.cancel()
         return defer.Deferred.fromCoroutine(self._stop())
 
     # ---- what joins the rooms ---------------------------------------------------------------------------------------------------

@@ -81,9 +81,9 @@ class MemoryStore(Store):
         self._accepting = self.healthy = False
         return MemoryStore(self._database)
 
-    def release(self) -> None:
-        """Commit what was held, in one batch, and hold no more."""
-        held, self.held = self.held or [], None
+    def release(self, *, and_hold: bool = False) -> None:
+        """Commit what was held, in one batch; hold no more, or `and_hold` what is asked from now on."""
+        held, self.held = self.held or [], [] if and_hold else None
         self._commit(held)
 
     def _ask(self, job: Job) -> Deferred[Any]:

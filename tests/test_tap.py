@@ -22,7 +22,7 @@ from pxed.node.model import Event
 from pxed.options import Options
 from pxed.repo.bootprograms import BootProgram, BootPrograms
 from pxed.tap import Appliance
-from pxed.testing import result_of
+from pxed.testing import MemoryStore, result_of
 from tests.conftest import reactor
 from tests.oses.scripted.appliance import Appliance as Scripted
 from tests.web.real import until
@@ -263,6 +263,44 @@ async def test_an_installers_line_by_tcp_reaches_its_nodes_timeline_and_health_c
         assert (counts["received"], counts["strangers"], counts["refused"]) == (1, 0, 0)
     finally:
         await appliance.stopService()
+
+
+class Unstoppable:
+    """The reactor, which is asked in vain to stop."""
+
+    def __init__(self) -> None:
+        self.asked_to_stop = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
+
+    def stop(self) -> None:
+        self.asked_to_stop = True
+
+
+@pytest.mark.parametrize("answered", range(4), ids=["timeline", "nodes", "installs", "up"])
+async def test_who_is_stopped_while_it_starts_starts_no_further_and_blames_nobody(tmp_path: Path, answered: int) -> None:
+    """SIGTERM in the first second ended with status 2 and `Nothing can be stored: the database is closed`."""
+    ports = {name: int(free_port()) for name in ("http", "dhcp", "pxe", "tftp", "syslog")}
+    settings = load(None, {"state_dir": tmp_path / "state", "interfaces": ["lo"], "ports": ports})
+    store, unstoppable = MemoryStore(), Unstoppable()
+    store.held = []
+    appliance = Appliance(settings, unstoppable, store=store)
+    appliance.startService()
+    for _ in range(answered):
+        await until(lambda: bool(store.held))
+        store.release(and_hold=True)
+    if answered == 3:
+        await until(lambda: settings.endpoint_file.exists())
+    else:
+        await until(lambda: bool(store.held))
+    stopped = appliance.stopService()
+    store.release()
+    await stopped
+    await deferToThread(lambda: None)
+    assert not unstoppable.asked_to_stop
+    assert not [door for door in (appliance.dhcp, appliance.tftp, appliance.syslog) if door.running]
+    assert settings.endpoint_file.exists() == (answered == 3)
 
 
 def http(port: int, path: str = "/b/own.efi") -> bytes:

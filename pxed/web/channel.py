@@ -1,8 +1,8 @@
 """One HTTP connection, within limits: how long, large and slow a request may be. What is malformed gets one 400 and the connection ends.
 
-`twisted.web.http.HTTPChannel` does the parsing. Over it: a bare LF ends a line (RFC 9112 2.2; ESXi's and busybox's hand-written requests),
-one deadline from a request's first byte to its last (its own idle time-out starts again with every byte), a limit for bodies, and an
-answer where it would hang up without a word.
+`twisted.web.http.HTTPChannel` does the parsing, but for the heads that `head` knows at a glance. Over it: a bare LF ends a line (RFC 9112
+2.2; ESXi's and busybox's hand-written requests), one deadline from a request's first byte to its last (its own idle time-out starts again
+with every byte), a limit for bodies, and an answer where it would hang up without a word.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web import http
+
+from pxed.web.head import Head, answer, ordinary
 
 LINE = 8192
 """Bytes of a request line or header line."""
@@ -45,10 +47,33 @@ class Channel(http.HTTPChannel):
         if self._refused:
             return
         if not self._handlingRequest:
+            head = ordinary(data) if not (self.requests or self._buffer) else None
+            if head is not None:
+                self._whole(head)
+                return
             self._between = False
         super().dataReceived(data)
         if not self._between and self._deadline is None and not self._refused:
             self._deadline = self.callLater(DEADLINE, self._too_slow)
+
+    def _whole(self, head: Head) -> None:
+        """What Twisted does behind the last line of a head without a body."""
+        request = self.requestFactory(self, 0)
+        self.requests.append(request)
+        request.requestHeaders = head.fields
+        self._command, self._path, self._version = head.method, head.target, b"HTTP/1.1"
+        self.persistent = self.checkPersistence(request, self._version)
+        request.gotLength(0)
+        self.allContentReceived()
+
+    def checkPersistence(self, request: Any, version: bytes) -> bool:
+        """As Twisted's, of our own requests."""
+        if version != b"HTTP/1.1":
+            return False
+        if b"close" not in (request.requestHeaders.first(b"Connection") or b"").lower().split(b" "):
+            return True
+        request.responseHeaders.put(b"Connection", b"close")
+        return False
 
     def setTimeout(self, period: Any) -> Any:
         before, self.timeOut = self.timeOut, period
@@ -95,9 +120,7 @@ class Channel(http.HTTPChannel):
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Any) -> None:
         """As Twisted's, in one piece: of thirty, each is looked at on its way."""
-        lines = [b"%b %b %b" % (version, code, reason)]
-        lines += [b"%b: %b" % (name, value) for name, values in headers.getAllRawHeaders() for value in values]
-        self.transport.write(b"\r\n".join([*lines, b"", b""]))
+        self.transport.write(answer(version, code, reason, headers))
 
     def refuse(self, code: int) -> None:
         """Answer with an empty body and hang up; whatever else arrives is not read."""

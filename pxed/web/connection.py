@@ -1,4 +1,4 @@
-"""A TCP connection that sends an answer in the turn in which it is made, and asks epoll only when the socket is full.
+"""A TCP connection that sends what is written at once, and asks epoll only when the socket is full.
 
 Twisted's own collects what is written, has epoll say that the socket takes data, and sends then: for an answer that fits the socket, as
 nearly all do, that is two system calls and one more event than it takes, and as much again to hang up behind it.
@@ -6,7 +6,6 @@ nearly all do, that is two system calls and one more event than it takes, and as
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import main, tcp
@@ -28,34 +27,68 @@ class Connection(tcp.Server):
 
     reactor: Any
     _shouldShutdown = False  # shutdown(2) before close(2) says the same twice: no other process has this descriptor
-    _held = False
+    _reads = _writes = False  # what the reactor was asked for
+    _inside = False  # the reactor has called us, and goes on with us when it returns
 
-    def at_once(self, write: Callable[..., object], *args: Any) -> None:
-        """Call ``write(*args)``, then send what it has written and hang up if it said so. Within itself: an ordinary call."""
-        if self._held:
-            write(*args)
+    def _clear(self) -> bool:
+        """Whether the connection stands and all that was written has been sent."""
+        return bool(self.connected) and not (self.dataBuffer or self._tempDataBuffer or self.disconnecting or self._aborting)
+
+    def write(self, data: bytes) -> None:
+        if self._clear() and len(data) <= self.SEND_LIMIT:
+            try:
+                data = data[self.socket.send(data) :]
+            except OSError:
+                pass  # full, or gone: the reactor finds out which
+        if data:
+            super().write(data)
+
+    def loseConnection(self) -> None:
+        if not self._clear():
+            super().loseConnection()
             return
-        self._held = True
+        self.disconnecting = 1
+        self.stopReading()
+        if self._inside:
+            self.reactor.callLater(0, self._end)
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        if self.connected:
+            self.connectionLost(_DONE)
+
+    def doRead(self) -> Any:
+        self._inside = True
         try:
-            write(*args)
+            return super().doRead()
         finally:
-            self._held = False
-            self._send()
+            self._inside = False
+
+    def doWrite(self) -> Any:
+        self._inside = True
+        try:
+            return super().doWrite()
+        finally:
+            self._inside = False
+
+    # The reactor is asked for nothing twice: each time costs it as much as the first.
+    def startReading(self) -> None:
+        if not self._reads:
+            self._reads = True
+            super().startReading()
+
+    def stopReading(self) -> None:
+        if self._reads:
+            self._reads = False
+            super().stopReading()
 
     def startWriting(self) -> None:
-        if not self._held:
+        if not self._writes:
+            self._writes = True
             super().startWriting()
 
-    def _send(self) -> None:
-        if not self.connected or not (self.dataBuffer or self._tempDataBuffer or self.disconnecting):
-            return
-        ended = self.doWrite()
-        if ended is not None:
-            self.stopReading()
-            self.reactor.callLater(0, self._end, ended)  # not from here: the caller may be reading from it
-        elif self.dataBuffer or self._tempDataBuffer:
-            super().startWriting()
-
-    def _end(self, why: Any) -> None:
-        if self.connected:
-            self.connectionLost(_DONE if why is main.CONNECTION_DONE else Failure(why))
+    def stopWriting(self) -> None:
+        if self._writes:
+            self._writes = False
+            super().stopWriting()

@@ -40,7 +40,7 @@ async def send_file(request: Any, file: Opened, *, disk: Disk, clock: Any) -> in
                 await sendfile.send(request, os.dup(file.fd), *part, disk=disk, clock=clock)
             fd, file.fd = file.fd, -1
             await sendfile.send(request, fd, offset, length, disk=disk, clock=clock)
-            request.end()
+            request.finish()
             return answer.length
     finally:
         file.close()
@@ -53,21 +53,22 @@ async def send_file(request: Any, file: Opened, *, disk: Disk, clock: Any) -> in
 def begin(request: Any, name: str, *, size: int, modified: float, etag: bytes) -> ranges.Answer:
     """Choose the answer for a file and set its headers; 304 and 416 are answered in full."""
     answer = ranges.choose(request.getHeader, size=size, etag=etag, modified=modified, method=request.method)
-    request.setHeader(b"Accept-Ranges", b"bytes")
-    request.setHeader(b"ETag", etag)
-    request.setHeader(b"Last-Modified", ranges.http_date(modified))
+    fields = request.responseHeaders
+    fields.put(b"Accept-Ranges", b"bytes")
+    fields.put(b"ETag", etag)
+    fields.put(b"Last-Modified", ranges.http_date(modified))
     if answer.code == 304:
         request.reply(304)
     elif answer.code == 416:
-        request.setHeader(b"Content-Range", b"bytes */%d" % size)
+        fields.put(b"Content-Range", b"bytes */%d" % size)
         request.reply(416, "no such range\n")
     else:
         request.setResponseCode(answer.code)
-        request.setHeader(b"Content-Type", ranges.media_type(name).encode("ascii"))
-        request.setHeader(b"Content-Length", b"%d" % answer.length)
+        fields.put(b"Content-Type", ranges.media_type(name).encode("ascii"))
+        fields.put(b"Content-Length", b"%d" % answer.length)
     if answer.code == 206:
         last = answer.start + answer.length - 1
-        request.setHeader(b"Content-Range", b"bytes %d-%d/%d" % (answer.start, last, size))
+        fields.put(b"Content-Range", b"bytes %d-%d/%d" % (answer.start, last, size))
     return answer
 
 

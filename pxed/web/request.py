@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from twisted.internet import error
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web import resource, server
+from twisted.web import http, resource, server
 from twisted.web.error import UnsupportedMethod
 
 from pxed.errors import Conflict, InvalidRequest, NotFound, PxedError, StorageUnavailable
 from pxed.repo.fetch import UpstreamFailed
 from pxed.web.channel import BODY, IDLE, Channel
-from pxed.web.connection import Connection
+from pxed.web.head import Fields, answer
 from pxed.web.idle import Idle
 from pxed.web.outlet import Outlet
+from pxed.web.ranges import http_date
 from pxed.web.turns import Turns
 
 log = Logger()
@@ -49,6 +51,13 @@ class Request(server.Request):
     defaultContentType = b"text/plain; charset=utf-8"
     _received = 0
     channel: Any
+    site: Any
+    requestHeaders: Fields
+    responseHeaders: Fields
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.requestHeaders, self.responseHeaders = Fields(), Fields()
 
     @property
     def gone(self) -> bool:
@@ -81,21 +90,38 @@ class Request(server.Request):
             super().handleContentChunk(data)
 
     def process(self) -> None:
+        path = self.path
+        if not (path.startswith(b"/") and self.uri.isascii()):
+            self._process_odd()
+            return
+        self.site = self.channel.site
+        self.responseHeaders.put(b"Server", server.version)
+        self.responseHeaders.put(b"Date", http_date(self.site.clock.seconds()))
+        parts = path[1:].split(b"/")
+        self.prepath, self.postpath = [], [unquote_to_bytes(part) for part in parts] if b"%" in path else parts
+        try:
+            self.render(resource.getChildForRequest(self.site.resource, self))
+        except Exception:
+            self.processingFailed(Failure())
+
+    def _process_odd(self) -> None:
+        """What asks for no path (``*``, an absolute URL, nonsense), or for one that is no ASCII."""
         if not self.path.startswith(b"/") and self.path != b"*":
             match = _ABSOLUTE.match(self.path)
             if match is None:
-                self._head()
-                self.reply(400, "not a path\n")
+                self._refuse("not a path\n")
                 return
             self.path = self.path[match.end() :] or b"/"
         if not self.uri.isascii():
-            self._head()
-            self.reply(400, "a URL is ASCII; anything else is percent-encoded\n")
-            return
-        super().process()
+            self._refuse("a URL is ASCII; anything else is percent-encoded\n")
+        elif self.path == b"*":
+            super().process()
+        else:
+            self.process()
 
-    def _head(self) -> None:
+    def _refuse(self, why: str) -> None:
         self.prepath, self.postpath = [], []
+        self.reply(400, why)
 
     def render(self, resrc: Any) -> None:
         """Render `resrc`; its answer is bytes or NOT_DONE_YET. A method it lacks is 405 (501 if nobody has it)."""
@@ -116,26 +142,21 @@ class Request(server.Request):
         data = body.encode("utf-8") if isinstance(body, str) else body
         self.setResponseCode(code)
         if content_type is not None:
-            self.setHeader(b"Content-Type", content_type.encode("ascii"))
-        if code not in {204, 304}:
-            self.setHeader(b"Content-Length", b"%d" % len(data))
-        self.at_once(self._whole, data)
-
-    def end(self) -> None:
-        """`finish`, with what that writes sent in this turn."""
-        self.at_once(self.finish)
-
-    def at_once(self, write: Callable[..., object], *args: Any) -> None:
-        """Call ``write(*args)`` and send what it writes in this turn, if our connection can."""
-        transport = self.channel.transport
-        if isinstance(transport, Connection):
-            transport.at_once(write, *args)
-        else:
-            write(*args)
-
-    def _whole(self, data: bytes) -> None:
-        self.write(data)
+            self.responseHeaders.put(b"Content-Type", content_type.encode("ascii"))
+        if code not in http.NO_BODY_CODES:
+            self.responseHeaders.put(b"Content-Length", b"%d" % len(data))
+        self.start(data)
         self.finish()
+
+    def start(self, data: bytes = b"") -> None:
+        """As the first `write`, where Content-Length is set if there is a body: the head, and `data` in the same segment."""
+        fields, bodiless = self.responseHeaders, self.code in http.NO_BODY_CODES
+        if not bodiless and fields.first(b"Content-Type") is None and fields.first(b"Content-Length") != b"0":
+            fields.put(b"Content-Type", self.defaultContentType)
+        if bodiless or self.method == b"HEAD":
+            data, self.write = b"", _nothing  # type: ignore[method-assign]
+        self.startedWriting, self.sentLength = 1, len(data)
+        self.channel.write(answer(self.clientproto, b"%d" % self.code, self.code_message, fields) + data)
 
     def processingFailed(self, reason: Failure) -> None:
         """Answer what went wrong in the caller's words, or, if it is our bug, log it and say no more."""
@@ -151,6 +172,10 @@ class Request(server.Request):
         if code == 503:
             self.setHeader(b"Retry-After", b"5")
         self.reply(code, f"{problem}\n" if isinstance(problem, PxedError) else "internal error\n")
+
+
+def _nothing(_data: bytes) -> None:
+    """Writes no body."""
 
 
 class Plain(resource.Resource):

@@ -216,7 +216,8 @@ class _BySendfile:
     async def run(self) -> None:
         """Returns when all is sent, or early (`body.left` > 0) if sendfile can't read this file. ConnectionLost as `send`."""
         self._cork(True)
-        self._body.request.at_once(self._body.request.write, b"")
+        if not self._body.request.startedWriting:
+            self._body.request.start()
         if self._waits():
             self._transport.doWrite = self._empty
         else:

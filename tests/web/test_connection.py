@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
 
+from pxed.web.channel import BODY
 from pxed.web.connection import Connection
 from pxed.web.request import Plain, Site
 from tests.web.real import Client, listening, reactor, until
@@ -27,6 +29,17 @@ class Says(Plain):
 
     async def get(self, request: Any) -> None:
         request.reply(200, self._body)
+
+
+class Calls(Plain):
+    """Does `what` with the request."""
+
+    def __init__(self, what: Any) -> None:
+        super().__init__()
+        self._what = what
+
+    async def get(self, request: Any) -> None:
+        self._what(request)
 
 
 @pytest.fixture
@@ -110,3 +123,49 @@ async def test_a_client_that_hangs_up_in_its_answer_is_forgotten(asked: list[Any
         client.close()
         await until(lambda: made.connections == 0)
     assert asked
+
+
+async def test_what_is_refused_behind_an_answer_ends_the_connection_once(asked: list[Any]) -> None:
+    async with site() as (port, made):
+        client = Client(port)
+        client.socket.sendall(b"GET /small HTTP/1.1\r\nHost: x\r\n\r\nnonsense\r\n\r\nGET /small HTTP/1.1\r\n\r\n")
+        assert (await client.response())[1] == b"small"
+        assert (await client.head())["status"] == "400"
+        assert await client.read(1) == b""
+        await until(lambda: made.connections == 0)
+        client.close()
+    assert asked == []
+
+
+async def test_a_body_beyond_the_limit_is_refused_once_however_much_of_it_has_arrived() -> None:
+    async with site() as (port, made):
+        client = Client(port)
+        client.socket.sendall(b"POST /small HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        piece = b"400\r\n" + b"x" * 0x400 + b"\r\n"
+        body = memoryview(piece * (BODY // 0x400 + 200))
+        with suppress(ConnectionError):
+            while body:
+                with suppress(BlockingIOError):
+                    body = body[client.socket.send(body) :]
+                await deferLater(reactor, 0)
+        await until(lambda: made.connections == 0)
+        client.close()
+
+
+async def test_nothing_follows_on_a_connection_that_is_aborted() -> None:
+    """Its client sees a reset, not an answer that looks whole."""
+    async with site() as (port, made):
+
+        def ends(request: Any) -> None:
+            transport = request.channel.transport
+            transport.abortConnection()
+            transport.write(b"more")
+            transport.loseConnection()
+
+        made.resource.putChild(b"ends", Calls(ends))
+        client = Client(port)
+        client.get("/ends")
+        await until(lambda: select.select([client.socket], [], [], 0)[0])
+        with pytest.raises(ConnectionResetError):
+            client.socket.recv(10)
+        client.close()

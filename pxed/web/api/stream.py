@@ -22,7 +22,6 @@ from pxed.node.model import Event
 from pxed.web.api import gate
 from pxed.web.api.shapes import event_shape
 from pxed.web.rooms import Rooms
-from pxed.web.sendfile import can_sendfile
 
 TICK = 0.075
 KEEP_ALIVE = 15.0
@@ -202,7 +201,7 @@ class Follower:
             return
         data = body if not self._request.chunked else chunk or b"%x\r\n%s\r\n" % (len(body), body)
         if not self._paused:
-            _send(self._request.channel.transport, data)
+            self._request.channel.transport.write(data)
             return
         self._queue.append(data)
         self._queued += len(data)
@@ -243,14 +242,3 @@ class Follower:
 
     def stopProducing(self) -> None:
         self._gone()
-
-
-def _send(transport: Any, data: bytes) -> None:
-    """Write; straight to the socket where nothing waits in front, which saves the reactor two turns per follower."""
-    if can_sendfile(transport) and not transport.dataBuffer and not transport._tempDataBuffer and transport.connected:
-        try:
-            data = data[transport.socket.send(data) :]
-        except OSError:
-            pass  # full, or gone: the transport finds out which
-    if data:
-        transport.write(data)

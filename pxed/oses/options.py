@@ -12,7 +12,7 @@ from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from pxed.oses.accounts import Password, PasswordHash, SshKeys, User, hashed
 from pxed.oses.disk import Disk, Partition, check_partitions, disk_choice
@@ -184,6 +184,8 @@ class CommonOptions(Strict):
     """What the installed system's kernel arguments can't hold. anaconda, debian-installer, curtin, YaST, Agama and setup-disk write them
     between double quotes into a file that a shell reads (/etc/default/grub), some by a sed whose replacement they are; what the shell made
     of them stands bare in a script of GRUB's, whose own characters the last seven are. Nobody on the way quotes anything."""
+    kept_arguments: ClassVar[tuple[str, ...]] = ("targetKernelArgs",)
+    """Options whose words the installed system's kernel gets."""
     post_install: ClassVar[str] = "post"
     """Which of `Scripts` RackHD's ``postInstallCommands`` are."""
 
@@ -261,10 +263,12 @@ class CommonOptions(Strict):
             return given
         return {**given, "rootPasswordHash": None}
 
-    @field_validator("targetKernelArgs")
+    @field_validator("kernelArgs", "targetKernelArgs")
     @classmethod
-    def _survive(cls, value: str) -> str:
+    def _survive(cls, value: str, info: ValidationInfo) -> str:
         """The way to the installed system's boot loader, as they are."""
+        if info.field_name not in cls.kept_arguments:
+            return value
         if lost := [letter for letter in dict.fromkeys(value) if letter in cls.lost_in_arguments]:
             raise ValueError(f"kernel arguments without {' '.join(lost)}, which would not reach the installed kernel as written")
         if value.count('"') % 2:

@@ -36,6 +36,8 @@ class SuseOptions(Services, Kvm, CommonOptions):
         "updates": "updates need a registered system; scripts.firstboot can run zypper",
     }
 
+    kept_arguments = ("kernelArgs", "targetKernelArgs")  # YaST and Agama propose the installer's own command line
+
     after: Literal["reboot", "poweroff"] = Field(default="reboot", description="What the node does when stage 1 ends")
     patterns: Annotated[list[Pattern], BeforeValidator(listed)] = Field(
         default_factory=list, description="Software patterns; without any: a small system"

@@ -16,4 +16,8 @@ EXTRA: dict[str, Any] = {
     "disableServices": ["postfix", "cups.service"],
 }
 FULL: dict[str, Any] = {**{name: value for name, value in samples.FULL.items() if name not in OTHERS}, **EXTRA}
-HOSTILE: dict[str, Any] = {**{name: value for name, value in samples.hostile().items() if name not in OTHERS}, **EXTRA}
+HOSTILE: dict[str, Any] = {
+    **{name: value for name, value in samples.hostile().items() if name not in OTHERS},
+    **EXTRA,
+    "kargs": samples.HOSTILE_TARGET,
+}

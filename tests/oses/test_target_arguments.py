@@ -116,6 +116,19 @@ def test_only_where_no_shell_reads_them_are_double_quotes_taken_and_those_in_pai
         assert 'without "' in refusal(family, 'a="b c"'), family
 
 
+def test_suses_installers_keep_their_own_arguments_for_the_system_too() -> None:
+    """Of yast-bootloader: what is proposed begins with the installer's command line, and a profile's arguments are put behind that."""
+    for family in FAMILIES:
+        options = CATALOG.families[family].options
+        given = {**sample(family, "minimal"), "kernelArgs": "ds=a;b"}
+        if family in ("sles", "leap"):
+            with pytest.raises(InvalidRequest, match="without ;") as refused:
+                parse(options, given, field="options", refused=refusals(options, family))
+            assert refused.value.field == "options.kernelArgs"
+        else:
+            assert parse(options, given, field="options", refused=refusals(options, family)).kernelArgs == "ds=a;b"
+
+
 # Alpine: setup-disk hands them to sed, between colons, for syslinux, and writes them as they are for GRUB
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from klein import Klein
 from twisted.internet import error
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
@@ -23,8 +24,11 @@ from pxed.errors import InvalidRequest, PxedError
 from pxed.web.request import redact, status_of
 from pxed.web.rooms import Rooms
 
-T = TypeVar("T")
+E = TypeVar("E")
 Handler = Callable[..., Awaitable[tuple[int, Any]]]
+
+SLICE = 20
+"""Entries of a list that are encoded in one turn of the reactor: two milliseconds, if they are installs."""
 
 log = Logger()
 
@@ -57,13 +61,31 @@ async def _answered(request: Any, handler: Handler, parts: Mapping[str, str]) ->
 
 def encode(request: Any, code: int, value: Any) -> bytes:
     """Set status and headers for a JSON answer; its bytes."""
-    body = b"" if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+    body = value if isinstance(value, Encoded) else b"" if value is None else _json(value) + b"\n"
     request.setResponseCode(code)
     request.setHeader(b"Content-Type", b"application/json")
     request.setHeader(b"Cache-Control", b"no-store")
     if code != 204:
         request.setHeader(b"Content-Length", b"%d" % len(body))
     return body
+
+
+class Encoded(bytes):
+    """A value that is JSON already."""
+
+
+async def listed(name: str, entries: Sequence[E], shape: Callable[[E], Any], clock: Any) -> Encoded:
+    """``{name: [shape(entry), ...]}``, made in slices: thousands of entries would keep DHCP and TFTP waiting for half a second."""
+    parts: list[bytes] = []
+    for start in range(0, len(entries), SLICE):
+        if start:
+            await deferLater(clock, 0)
+        parts += [_json(shape(entry)) for entry in entries[start : start + SLICE]]
+    return Encoded(b'{"%s":[%s]}\n' % (name.encode("ascii"), b",".join(parts)))
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def encode_problem(request: Any, code: int, problem: BaseException | str) -> bytes:

@@ -55,13 +55,13 @@ class Installs:
         files = await self._rooms.disk.do(self._rooms.catalog.preview, prepared, node, urls)
         return 200, {"files": files, "warnings": self._warnings(prepared, node)}
 
-    async def all(self, request: Any) -> tuple[int, Json]:
+    async def all(self, request: Any) -> tuple[int, gate.Encoded]:
         handle, state = request.argument("node"), request.argument("state")
         if state and state not in STATES:
             raise InvalidRequest(f"No install has the state {state[:40]!r}", field="state", expected=f"one of {', '.join(STATES)}")
         node = self._rooms.inventory.find(handle) if handle else None
-        installs = self._rooms.engine.all(node=node.id if node else None)
-        return 200, {"installs": [shape(self._rooms, each) for each in installs if not state or each.state == state]}
+        installs = [each for each in self._rooms.engine.all(node=node.id if node else None) if not state or each.state == state]
+        return 200, await gate.listed("installs", installs, lambda each: shape(self._rooms, each), self._rooms.clock)
 
     async def one(self, _request: Any, install_id: str) -> tuple[int, Json]:
         install = self._rooms.engine.get(install_id)

@@ -38,14 +38,18 @@ class Nodes:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
 
-    async def all(self, _request: Any) -> tuple[int, Json]:
+    async def all(self, _request: Any) -> tuple[int, gate.Encoded]:
         latest: dict[str, Any] = {}
         for install in self._rooms.engine.all():
             known = latest.get(install.node_id)
             if known is None or install.created_at >= known.created_at:
                 latest[install.node_id] = install
         refused = self._rooms.guard.refused()
-        return 200, {"nodes": [node_shape(node, latest.get(node.id), refused.get(node.id)) for node in self._rooms.inventory.all()]}
+
+        def shaped(node: Node) -> Json:
+            return node_shape(node, latest.get(node.id), refused.get(node.id))
+
+        return 200, await gate.listed("nodes", self._rooms.inventory.all(), shaped, self._rooms.clock)
 
     async def add(self, request: Any) -> tuple[int, Json]:
         body = gate.body_of(request)
@@ -87,12 +91,12 @@ class Nodes:
         node = self._rooms.inventory.find(handle)
         return 200, {"lines": [asdict(piece) for piece in self._rooms.site_lines(node)]}
 
-    async def events(self, request: Any, handle: str) -> tuple[int, Json]:
+    async def events(self, request: Any, handle: str) -> tuple[int, gate.Encoded]:
         node = self._rooms.inventory.find(handle)
         after = gate.number(request, "after", default=0)
         limit = gate.number(request, "limit", default=500, most=5000)
         events = await self._rooms.timeline.history(node=node.id, after=after, limit=limit)
-        return 200, {"events": [event_shape(event) for event in events]}
+        return 200, await gate.listed("events", events, event_shape, self._rooms.clock)
 
     async def _detail(self, node: Node) -> Json:
         latest = self._latest(node)

@@ -191,7 +191,7 @@ def engine_for(url: str) -> Engine:
     parsed = understood(url)
     in_network = parsed.get_backend_name() == "postgresql"
     arguments = postgresql.connect_arguments(parsed) if in_network else {}
-    engine = create_engine(parsed, poolclass=NullPool, hide_parameters=True, connect_args=arguments, json_serializer=_as_json)
+    engine = create_engine(parsed, poolclass=NullPool, hide_parameters=True, connect_args=arguments, json_serializer=as_json)
     if in_network:
         postgresql.prepare(engine)
         return engine
@@ -220,7 +220,7 @@ def look(url: str) -> str:
     return database.name
 
 
-def _as_json(value: Any) -> str:
+def as_json(value: Any) -> str:
     """JSON in plain ASCII; what it can't say (NaN, the infinities) is null."""
     try:
         return _STRICT.encode(value)

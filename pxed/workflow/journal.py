@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
@@ -59,12 +59,25 @@ _FETCHED = (
     update(installs).where(installs.c.id == bindparam("of"), installs.c.fetched < bindparam("bytes")).values(fetched=bindparam("bytes"))
 )
 _MILESTONE = _ADVANCE.values(percent=bindparam("percent"), stage=bindparam("stage"), progress_text="")
-_SAW = (
-    update(installs)
-    .where(installs.c.id == bindparam("of"), installs.c.installer.in_(bindparam("before", expanding=True)))
-    .values(installer=bindparam("what"))
-)
+_SAW = {
+    what: update(installs)
+    .where(installs.c.id == bindparam("of"), or_(*(installs.c.installer == before for before in INSTALLERS[:index])))
+    .values(installer=what)
+    for index, what in enumerate(INSTALLERS)
+    if index
+}
+"""Without IN, so that one statement takes many installs."""
 _ARM = update(installs).where(installs.c.id == bindparam("of")).values(installer="armed")
+
+
+class Reached(NamedTuple):
+    """How far an install is: what its installer said of itself, the bytes of packages its node has fetched, and what was seen of it."""
+
+    install_id: str
+    percent: int
+    text: str
+    fetched: int
+    installer: Installer
 
 
 class NotRunning(Exception):
@@ -175,17 +188,14 @@ def unpark(connection: Connection, install_id: str, assign: Mapping[BootKind, As
     return entries
 
 
-def progress(connection: Connection, install_id: str, percent: int, text: str, fetched: int = 0) -> None:
-    """What the installer said of itself, and the bytes of packages its node has fetched, unless that would go back."""
-    connection.execute(_PROGRESS, {"of": install_id, "percent": percent, "progress_text": text})
-    if fetched:
-        connection.execute(_FETCHED, {"of": install_id, "bytes": fetched})
-
-
-def saw(connection: Connection, install_id: str, what: Installer) -> None:
-    """The installer was seen to have come as far as `what`, unless it had come further."""
-    if before := INSTALLERS[: INSTALLERS.index(what)]:
-        connection.execute(_SAW, {"of": install_id, "what": what, "before": before})
+def progress(connection: Connection, reached: Sequence[Reached]) -> None:
+    """How far installs are, unless that would go back. Many at a time: in a boot storm all of them get somewhere at once."""
+    connection.execute(_PROGRESS, [{"of": each.install_id, "percent": each.percent, "progress_text": each.text} for each in reached])
+    if fetched := [{"of": each.install_id, "bytes": each.fetched} for each in reached if each.fetched]:
+        connection.execute(_FETCHED, fetched)
+    for what, statement in _SAW.items():
+        if seen := [{"of": each.install_id} for each in reached if each.installer == what]:
+            connection.execute(statement, seen)
 
 
 def _advance(connection: Connection, install_id: str, milestone: Milestone) -> None:
@@ -320,7 +330,7 @@ def deliver(
     if milestone is not None and not duplicate and state == "running":
         _advance(connection, install_id, milestone)
     if works and not duplicate and state in ("running", "parked"):
-        saw(connection, install_id, "working")
+        connection.execute(_SAW["working"], {"of": install_id})
     if proved:
         finish(connection, install_id, "done", "", notification["at"], lambda _connection: None, of=("unproven",), proof=proof)
     return Arrival("done" if proved else state, duplicate, proved)

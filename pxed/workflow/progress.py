@@ -30,13 +30,11 @@ class Progress:
 
     def _take(self) -> Batch | None:
         taken, self._changed = self._changed, {}
-        reached = [(each.id, each.percent, each.progress_text, each.fetched, each.installer) for each in taken.values()]
+        reached = [journal.Reached(each.id, each.percent, each.progress_text, each.fetched, each.installer) for each in taken.values()]
         if not reached:
             return None
 
         def store(connection: Connection) -> None:
-            for install_id, percent, text, fetched, installer in reached:
-                journal.progress(connection, install_id, percent, text, fetched)
-                journal.saw(connection, install_id, installer)
+            journal.progress(connection, reached)
 
         return Batch(store, lambda: self._changed.update({**taken, **self._changed}))

@@ -113,8 +113,12 @@ def _problem(request: Any, failure: Failure) -> bytes:
 
 
 def _not_followed(failure: Failure, request: Any) -> None:
-    if not failure.check(error.ConnectionLost):
-        body = _problem(request, failure)
+    if failure.check(error.ConnectionLost):
+        return
+    body = _problem(request, failure)
+    if request.startedWriting:
+        request.channel.loseConnection()  # it comes back with its last id
+    else:
         request.reply(request.code, body)
 
 

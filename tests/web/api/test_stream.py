@@ -237,6 +237,19 @@ def test_while_the_store_is_away_a_replay_is_a_503_and_nobody_is_left_behind(api
     assert not listeners(world)
 
 
+def test_a_follower_whose_replay_breaks_off_is_hung_up_on_and_can_come_back(world: World) -> None:
+    """It would wait for ever on a connection over which nothing comes any more, not even a sign of life."""
+    timeline = slow(world)
+    for number in range(PAGE + 1):
+        timeline.record("syslog", str(number))
+    client = follow(world, "?after=0")
+    timeline.go_on()
+    wait, _ = timeline.waiting.pop(0)
+    wait.errback(StorageUnavailable("the database is away"))
+    assert not client.transport.connected
+    assert not listeners(world)
+
+
 def test_more_followers_than_there_may_be_are_refused(api: Api, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "FOLLOWERS", 1)
     follow(world)

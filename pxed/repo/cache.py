@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -24,6 +25,9 @@ from pxed.errors import NotFound
 from pxed.repo.directory import READ_AHEAD, Opened
 from pxed.repo.disk import Disk
 from pxed.repo.rooted import open_regular
+
+SPARE = 1 << 30
+"""Bytes of its disk that the cache leaves free, a tenth of a smaller disk: the database may be on the same."""
 
 log = Logger()
 
@@ -44,10 +48,19 @@ class Entry:
 
 
 class Cache:
-    """`max_bytes` of data files below `root`. `now`: UTC seconds. One process owns a directory."""
+    """`max_bytes` of data files below `root`. `now`: UTC seconds; `usage`: (total, used, free) bytes of a disk. One process owns a
+    directory."""
 
-    def __init__(self, root: Path, *, max_bytes: int, disk: Disk, now: Callable[[], float]) -> None:
-        self._root, self._max, self._disk, self._now = root, max_bytes, disk, now
+    def __init__(
+        self,
+        root: Path,
+        *,
+        max_bytes: int,
+        disk: Disk,
+        now: Callable[[], float],
+        usage: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage,
+    ) -> None:
+        self._root, self._max, self._disk, self._now, self._usage = root, max_bytes, disk, now, usage
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._total = 0
         self._serial = 0
@@ -86,8 +99,16 @@ class Cache:
             self._forget(entry)
             raise
 
+    async def make_room(self) -> None:
+        """Throw out what was not used for longest until `SPARE` of the disk is free, or nothing is left. OSError."""
+        total, _, free = await self._disk.do(self._usage, self._root)
+        lacking = min(SPARE, total // 10) - free
+        if lacking > 0 and self._entries:
+            log.warn("The disk of {root} is nearly full: the cache gives some of it back", root=self._root)
+            await self._disk.do(_unlink, *self._evict(self._total - lacking))
+
     def begin(self) -> Path:
-        """A path for a file being fetched, in the cache's directory; for `commit`, or for the caller to remove."""
+        """A path for a file being fetched, in the cache's directory; for `commit`, or for the caller to remove. After `make_room`."""
         self._serial += 1
         return self._root / f"fetch-{self._serial}.tmp"
 
@@ -106,17 +127,21 @@ class Cache:
         self._entries[key] = entry
         self._total += size - (old.size if old else 0)
         gone = [self._root / old.data] if old else []
-        await self._disk.do(_unlink, *gone, *self._evict())
+        await self._disk.do(_unlink, *gone, *self._evict(self._max, but=1))
         return entry
 
     async def vouched(self, entry: Entry) -> None:
-        """The upstream says that `entry` is still right."""
+        """The upstream says that `entry` is still right. On a full disk that is forgotten with this process."""
         entry.checked = self._now()
-        await self._disk.do(_write_json, self._root, entry)
+        try:
+            await self._disk.do(_write_json, self._root, entry)
+        except OSError as e:
+            log.warn("It could not be noted that {key} is up to date: {why}", key=entry.key, why=e.strerror)
 
-    def _evict(self) -> list[Path]:
+    def _evict(self, most: int, *, but: int = 0) -> list[Path]:
+        """Forget entries until no more than `most` bytes or `but` one are left; their files, to be removed."""
         gone: list[Path] = []
-        while self._total > self._max and len(self._entries) > 1:
+        while self._total > most and len(self._entries) > but:
             key, entry = self._entries.popitem(last=False)
             self._total -= entry.size
             gone += [self._root / f"{_hash(key)}.json", self._root / entry.data]
@@ -135,7 +160,8 @@ class Cache:
         if info.st_size != entry.size:
             os.close(fd)
             raise NotFound(f"the cached {entry.key!r} was changed behind our back")
-        os.utime(fd)
+        with contextlib.suppress(OSError):  # a disk that may only be read, for example
+            os.utime(fd)
         if entry.size:
             os.posix_fadvise(fd, 0, min(entry.size, READ_AHEAD), os.POSIX_FADV_WILLNEED)
         return Opened(fd, entry.key, entry.size, entry.modified, entry.tag.encode("ascii"))
@@ -144,7 +170,11 @@ class Cache:
         with temporary.open("rb") as f:
             os.fdatasync(f.fileno())
         temporary.rename(self._root / entry.data)
-        _write_json(self._root, entry)
+        try:
+            _write_json(self._root, entry)
+        except OSError:
+            _unlink(self._root / entry.data)  # no index would know of it
+            raise
 
 
 def _hash(key: str) -> str:

@@ -156,6 +156,7 @@ class Mirror:
         tag = _tag(etag or date or f"{path.stem} {self._now()}", size)
         fetch = Fetch(key, path, size=size, modified=modified, tag=tag.encode("ascii"), disk=self._disk)
         try:
+            await self._cache.make_room()
             await fetch.create()
         except OSError as e:
             let_go(response)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pxed.errors import NotFound
-from pxed.repo.cache import Cache, Entry
+from pxed.repo.cache import Cache, Entry, _hash
 from pxed.repo.disk import Disk
 from tests.web.world import MemoryReactor, run
 
 
-def make(root: Path, *, max_bytes: int = 100, at: float = 1000.0) -> Cache:
-    cache = Cache(root, max_bytes=max_bytes, disk=Disk(MemoryReactor()), now=lambda: at)
+def make(root: Path, *, max_bytes: int = 100, at: float = 1000.0, **more: Any) -> Cache:
+    cache = Cache(root, max_bytes=max_bytes, disk=Disk(MemoryReactor()), now=lambda: at, **more)
     run(settled(cache.load()))
     return cache
 
@@ -105,6 +107,52 @@ def test_what_can_never_fit_is_not_kept(tmp_path: Path) -> None:
     assert put(cache, "b", b"1234") is None
     assert cache.get("b") is None
     assert read(cache, "a") == b"123"
+
+
+def test_on_a_disk_that_is_nearly_full_the_cache_gives_back_what_was_not_used_for_longest(tmp_path: Path) -> None:
+    """Its bound may be more than the disk has, and the database is on the same disk."""
+
+    def usage(root: Path) -> tuple[int, int, int]:
+        used = 80 + sum(path.stat().st_size for path in root.glob("*.data"))
+        return 100, used, 100 - used
+
+    cache = make(tmp_path, usage=usage)
+    for key in "abc":
+        put(cache, key, b"1234")
+    read(cache, "a")
+    run(cache.make_room())  # 8 are free, 10 should be
+    assert [key for key in "abc" if cache.get(key)] == ["a", "c"]
+    assert (cache.total, len(list(tmp_path.iterdir()))) == (8, 4)
+    run(cache.make_room())
+    assert cache.total == 8
+    (tmp_path / "somebody's.data").write_bytes(b"x" * 12)
+    run(cache.make_room())
+    assert cache.total == 0
+
+
+def test_a_file_whose_entry_can_not_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    cache = make(tmp_path)
+    (tmp_path / f"{_hash('a')}.json.tmp").mkdir()
+    with pytest.raises(OSError, match="Is a directory"):
+        put(cache, "a", b"one")
+    assert list(tmp_path.glob("*.data")) == []
+    assert (cache.get("a"), cache.total) == (None, 0)
+
+
+def test_on_a_disk_that_takes_nothing_more_what_is_there_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = make(tmp_path)
+    entry = put(cache, "a", b"one")
+    assert entry is not None
+    (tmp_path / f"{_hash('a')}.json.tmp").mkdir()
+    run(cache.vouched(entry))
+
+    def fails(_fd: int) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "utime", fails)
+    before = len(os.listdir("/proc/self/fd"))
+    assert read(cache, "a") == b"one"
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_the_remains_of_a_crash_are_swept_away(tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import time
 from typing import Any
 
 import pytest
-from twisted.logger import LogLevel, textFileLogObserver
+from twisted.logger import ILogObserver, Logger, LogLevel, textFileLogObserver
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
-from pxed.log import Lines
+from pxed.log import Lines, Log
 
 
 def lines(observer: Any, level: LogLevel, form: str, **values: Any) -> str:
@@ -61,3 +63,18 @@ def test_the_time_is_each_events_own() -> None:
 def test_debug_is_left_out() -> None:
     assert not lines(Lines, LogLevel.debug, "bulk")
     assert lines(Lines, LogLevel.warn, "trouble")
+
+
+def test_our_logger_says_what_twisteds_says() -> None:
+    said: list[Any] = []
+
+    @implementer(ILogObserver)
+    def hears(event: Any) -> None:
+        said.append(event)
+
+    for kind in (Log, Logger):
+        kind("pxed.room", source=said, observer=hears).info("{node} asked", node="node1")
+    ours, theirs = ({name: value for name, value in event.items() if name not in {"log_time", "log_logger"}} for event in said)
+    assert ours == theirs
+    assert all(abs(event["log_time"] - time.time()) < 60 for event in said)
+    assert Log().namespace == Logger().namespace == __name__

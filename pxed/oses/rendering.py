@@ -34,12 +34,16 @@ class Rendering:
 
     async def profile(self, install: InstallView, node: NodeView, urls: Urls) -> str:
         """As `Catalog.profile`."""
-        script: str = await self._script(install)(self.catalog.profile, install, node, urls)
+        if not self.catalog.has_own_templates(install):
+            return self.catalog.profile(install, node, urls)
+        script: str = await self._own(self.catalog.profile, install, node, urls)
         return script
 
     async def grub(self, install: InstallView, node: NodeView, urls: Urls, mac: str) -> str:
         """As `Catalog.grub`."""
-        script: str = await self._script(install)(self.catalog.grub, install, node, urls, mac)
+        if not self.catalog.has_own_templates(install):
+            return self.catalog.grub(install, node, urls, mac)
+        script: str = await self._own(self.catalog.grub, install, node, urls, mac)
         return script
 
     async def file(self, install: InstallView, node: NodeView, urls: Urls, name: str) -> Rendered:
@@ -47,6 +51,3 @@ class Rendering:
         elsewhere = self._own if self.catalog.has_own_templates(install) else self._ours
         rendered: Rendered = await elsewhere(self.catalog.file, install, node, urls, name)
         return rendered
-
-    def _script(self, install: InstallView) -> Elsewhere:
-        return self._own if self.catalog.has_own_templates(install) else execute

@@ -13,6 +13,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web import http
 
+from pxed.web.connection import Connection
 from pxed.web.head import Head, answer, ordinary
 
 LINE = 8192
@@ -28,7 +29,7 @@ IDLE = 75.0
 
 
 class Channel(http.HTTPChannel):
-    """See the module. `callLater`, `timeOut` and `site` are set by the factory; the site's `idle` keeps the time."""
+    """See the module. `callLater`, `timeOut`, `site` and `peer` are set by the factory; the site's `idle` keeps the time."""
 
     delimiter = b"\n"
     MAX_LENGTH = LINE
@@ -39,6 +40,7 @@ class Channel(http.HTTPChannel):
     transport: Any
     site: Any
     timeOut: Any
+    peer: Any = None
     _deadline: Any = None
     _between = True
     _refused = False
@@ -121,6 +123,12 @@ class Channel(http.HTTPChannel):
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Any) -> None:
         """As Twisted's, in one piece: of thirty, each is looked at on its way."""
         self.transport.write(answer(version, code, reason, headers))
+
+    def getPeer(self) -> Any:
+        return self.peer or super().getPeer()
+
+    def isSecure(self) -> bool:
+        return not isinstance(self.transport, Connection) and bool(super().isSecure())
 
     def refuse(self, code: int) -> None:
         """Answer with an empty body and hang up; whatever else arrives is not read."""

@@ -6,13 +6,21 @@ nearly all do, that is two system calls and one more event than it takes, and as
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from twisted.internet import main, tcp
+from twisted.internet.address import IPv4Address
 from twisted.python.failure import Failure
 
 _DONE = Failure(main.CONNECTION_DONE)
 """How nearly all end: a Failure looks through its exception's class anew each time, this one did once."""
+
+
+@lru_cache(64)
+def _address(host: str, port: int) -> IPv4Address:
+    """Of ours there are few."""
+    return IPv4Address("TCP", host, port)
 
 
 def listen(reactor: Any, port: int, factory: Any, *, interface: str = "") -> Any:
@@ -57,6 +65,10 @@ class Connection(tcp.Server):
     def _end(self) -> None:
         if self.connected:
             self.connectionLost(_DONE)
+
+    def getHost(self) -> Any:
+        name = self.socket.getsockname()
+        return _address(*name) if len(name) == 2 else super().getHost()
 
     def doRead(self) -> Any:
         self._inside = True

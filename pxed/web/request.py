@@ -9,12 +9,12 @@ from urllib.parse import unquote_to_bytes
 
 from twisted.internet import error
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http, resource, server
 from twisted.web.error import UnsupportedMethod
 
 from pxed.errors import Conflict, InvalidRequest, NotFound, PxedError, StorageUnavailable
+from pxed.log import Log
 from pxed.repo.fetch import UpstreamFailed
 from pxed.web.channel import BODY, IDLE, Channel
 from pxed.web.head import Fields, answer
@@ -23,7 +23,7 @@ from pxed.web.outlet import Outlet
 from pxed.web.ranges import http_date
 from pxed.web.turns import Turns
 
-log = Logger()
+log = Log()
 
 _ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 _TOKEN = re.compile(r"^((?:https?://[^/]*)?/+(?:i|%69)/+)[^/]+", re.IGNORECASE)
@@ -244,7 +244,9 @@ class Site(server.Site):
         if self.connections >= self.max_connections:
             log.warn("Refused a connection from {peer}: {count} are open", peer=getattr(addr, "host", addr), count=self.connections)
             return None
-        return super().buildProtocol(addr)
+        channel = super().buildProtocol(addr)
+        channel.peer = addr
+        return channel
 
     def startFactory(self) -> None:
         """No log file, no clock of our own."""

@@ -27,7 +27,7 @@ class Indexes:
 
     def of(self, image: Path) -> Index:
         """The index of the image as it is now, read from the image if need be. UnreadableImage."""
-        kept = self.root / f"{hashlib.sha256(os.fsencode(image)).hexdigest()[:32]}.json"
+        kept = self._place(image)
         try:
             info = image.stat()
         except OSError as e:
@@ -37,6 +37,13 @@ class Indexes:
             index = self._read(image)
             self._keep(kept, index)
         return index
+
+    def forget(self, image: Path) -> None:
+        """The image is gone. OSError."""
+        self._place(image).unlink(missing_ok=True)
+
+    def _place(self, image: Path) -> Path:
+        return self.root / f"{hashlib.sha256(os.fsencode(image)).hexdigest()[:32]}.json"
 
     def _keep(self, place: Path, index: Index) -> None:
         temporary = place.with_suffix(".tmp")

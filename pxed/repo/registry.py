@@ -212,7 +212,7 @@ class Registry(Mapping[str, Repository]):
             await self._store(record, replace)
         except BaseException:
             if owned is not None:
-                await self._disk.do(lambda: owned.unlink(missing_ok=True))
+                await self._disk.do(self._remove_image, owned)
             raise
         job.end(chosen)
         log.info("Repository {name} is {source}: {what}", name=chosen, source=job.source, what=medium.title if medium else note)
@@ -257,7 +257,7 @@ class Registry(Mapping[str, Repository]):
         entry.repository.stop()
         owned = entry.record.owned if entry.record is not None else None
         if owned is not None and owned != but:
-            await self._disk.do(lambda: Path(owned).unlink(missing_ok=True))
+            await self._disk.do(self._remove_image, Path(owned))
 
     def _check_free(self, name: str, replace: bool) -> None:
         known = self._entries.get(name)
@@ -282,6 +282,10 @@ class Registry(Mapping[str, Repository]):
                 entry.note = str(e)
 
     # ---- in threads -------------------------------------------------------------------------------------------------------------
+    def _remove_image(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        self._builder.indexes.forget(path)
+
     def _recognise_here(self, path: Path) -> Medium:
         try:
             kind = path.stat().st_mode

@@ -284,8 +284,11 @@ def test_an_image_by_url_is_downloaded_with_progress_and_deleted_with_its_reposi
     assert kept.endswith("x.iso")
     again = world.again()
     assert world.read("esxi-8", "b.b00", again) == b"kernel"
+    indexes = world.settings.state_dir / "indexes"
+    assert len(list(indexes.iterdir())) == 1
     run(again.remove("esxi-8"))
     assert world.state() == {"repositories": [], "images": []}
+    assert list(indexes.iterdir()) == []
 
 
 @needs("genisoimage")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +12,16 @@ from tests.oses.families import sample
 from tests.oses.samples import HOSTILE
 from tests.oses.samples_windows import SHARE_PASSWORD
 from tests.oses.windows_files import rendered
-from tests.oses.winpe import HERE, MISSING, Machine, Prefix
+from tests.oses.winpe import HERE, MISSING, SATA, UEFI, USB, Machine, shared
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not HERE, reason=MISSING)]
 
 REBOOT = ("reboot",)
-UEFI = "\nHKEY_LOCAL_MACHINE\\System\\CurrentControlSet\\Control\n    PEFirmwareType    REG_DWORD    0x2\n\n"
-USB = "\nCruzer Blade USB Device\nDisk ID: 1\nType   : USB\n"
-SATA = "\nWDC #1 =x/y:z@+ 10EZEX\nDisk ID: 2\nType   : SATA\n"
-
-
-@pytest.fixture(scope="module")
-def prefix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefix]:
-    made = Prefix(tmp_path_factory.mktemp("wine"))
-    yield made
-    made.close()
 
 
 @pytest.fixture
-def machine(prefix: Prefix, tmp_path: Path) -> Machine:
-    return Machine(prefix, tmp_path)
+def machine(tmp_path: Path) -> Machine:
+    return Machine(shared(), tmp_path)
 
 
 def without(options: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -233,10 +222,11 @@ def first_boot(machine: Machine, options: dict[str, Any]) -> dict[str, str]:
     for name, text in files.items():
         if name.startswith("firstboot-"):
             (scripts / "pxed" / name).write_bytes(text.encode())
-    panther = machine.prefix.drive_c / "windows/Panther"
-    panther.mkdir(exist_ok=True)
+    machine.apply("W")
+    panther = machine.folder / "W/Windows/Panther"
+    panther.mkdir()
     (panther / "unattend.xml").write_text("secrets")
-    machine.run(files["SetupComplete.cmd"], name="SetupComplete.cmd", at=scripts)
+    machine.run(files["SetupComplete.cmd"], name="SetupComplete.cmd", at=scripts, system="W")
     return files
 
 
@@ -259,7 +249,7 @@ def test_the_first_boot_runs_the_operators_commands_and_tells(machine: Machine, 
 def test_the_first_boot_leaves_nothing_behind(machine: Machine) -> None:
     first_boot(machine, {"rootPassword": "S3cret-word"})
     assert machine.told()[-1] == ("booted", "ok", "the installed system runs\r\n")
-    assert not (machine.prefix.drive_c / "windows/Panther/unattend.xml").exists()
+    assert not (machine.folder / "W/Windows/Panther/unattend.xml").exists()
     assert not (machine.folder / "W/Windows/Setup/Scripts/pxed").exists()
     assert not (machine.folder / "W/Windows/Setup/Scripts/SetupComplete.cmd").exists()
 

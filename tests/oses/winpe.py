@@ -4,16 +4,20 @@ The fake of each program is one small C program under many names. It appends its
 of ``rules/NAME.txt`` says that fits: ``TIMES|TEXT|STATUS|OUTPUT``: TEXT is contained in an argument or in a file that an argument names,
 OUTPUT is a file whose text it prints; a rule with TIMES is used that often. No rule: status 0. curl also is the appliance: it serves
 ``www/NAME`` to ``-o`` and keeps what it is given for notifications. findstr does what Wine's, which is a stub, does not: it looks for a
-literal text.
+literal text. Where ``LINE`` is set, every fake that no rule has ended asks there for its status (tests/oses/scripted/line.py) and waits.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 COMPILER = "x86_64-w64-mingw32-gcc"
@@ -24,6 +28,7 @@ FAKE = r"""
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <windows.h>
 
 #define HOME "F:\\"
 static char words[400000];
@@ -70,6 +75,22 @@ static int rule(const char *name) {
     fputs(out, file);
     fclose(file);
     return found;
+}
+
+static HANDLE line(const char *end, DWORD access) {
+    char path[300];
+    sprintf(path, "Z:%s/%s", getenv("LINE"), end);
+    return CreateFileA(path, access, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING, 0, NULL);
+}
+
+static int ask(const char *name) {
+    char text[120];
+    DWORD done = 0;
+    HANDLE there = line("ask", GENERIC_WRITE), back = line("answer", GENERIC_READ);
+    sprintf(text, "%s\n", name);
+    if (!WriteFile(there, text, strlen(text), &done, NULL) || !ReadFile(back, text, sizeof text - 1, &done, NULL)) return 99;
+    text[done] = 0;
+    return atoi(text);
 }
 
 static int curl(int count, char **given) {
@@ -132,11 +153,19 @@ int main(int count, char **given) {
     fprintf(calls, "%s\x1d", words);
     fclose(calls);
     status = rule(name);
+    if (!status && getenv("LINE")) status = ask(name);
     if (status) return status;
     return strcmp(name, "curl") ? 0 : curl(count, given);
 }
 """
+LINGER = 300
+"""Seconds for which its server waits for the next program, so that not each of them has to start Windows' services again."""
 PROGRAMS = ("findstr", "curl", "wpeinit", "wpeutil", "diskpart", "dism", "bcdboot", "net", "ping", "reg", "w32tm", "sc")
+
+UEFI = "\nHKEY_LOCAL_MACHINE\\System\\CurrentControlSet\\Control\n    PEFirmwareType    REG_DWORD    0x2\n\n"
+USB = "\nCruzer Blade USB Device\nDisk ID: 1\nType   : USB\n"
+SATA = "\nWDC #1 =x/y:z@+ 10EZEX\nDisk ID: 2\nType   : SATA\n"
+"""What reg and diskpart say."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +189,9 @@ class Prefix:
             "PATH": os.environ["PATH"], "HOME": str(folder), "WINEPREFIX": str(folder / "prefix"), "WINEDEBUG": "-all",
             "WINEDLLOVERRIDES": f"mscoree,mshtml=;{','.join(f'{name}.exe' for name in PROGRAMS)}=n",
         }  # fmt: skip
-        self.wine("cmd", "/c", "exit 0")
+        (folder / "prefix").mkdir()
+        subprocess.run(["wineserver", f"-p{LINGER}"], env=self.environment, check=True)
+        self.run(self.command("cmd", "/c", "exit 0"))
         (folder / "fake.c").write_text(FAKE)
         subprocess.run([COMPILER, "-O1", "-w", "-s", "-o", str(folder / "fake.exe"), str(folder / "fake.c")], check=True)
         system = self.drive_c / "windows/system32"
@@ -172,18 +203,29 @@ class Prefix:
     def drive_c(self) -> Path:
         return self.folder / "prefix/drive_c"
 
-    def wine(self, *words: str) -> str:
+    def command(self, *words: str) -> dict[str, Any]:
+        """What `subprocess` needs to run a program: its keywords ``args`` and ``env``."""
+        return {"args": ["wine", *words], "env": self.environment}
+
+    def run(self, command: dict[str, Any]) -> str:
         """What a program prints. Into a file: Wine's services outlive it, and would keep a pipe open."""
         printed = self.folder / "printed"
         with printed.open("wb") as out:
-            subprocess.run(
-                ["wine", *words], env=self.environment, stdout=out, stderr=out, timeout=300, check=False, stdin=subprocess.DEVNULL
-            )
+            subprocess.run(**command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=300, check=False)
         return printed.read_bytes().decode("utf-8", "replace")
 
     def close(self) -> None:
-        """End its server."""
+        """End its server, and remove it."""
         subprocess.run(["wineserver", "-k"], env=self.environment, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@cache
+def shared() -> Prefix:
+    """The one that all tests of this process use."""
+    made = Prefix(Path(tempfile.mkdtemp(prefix="pxed-wine-")))
+    atexit.register(made.close)
+    return made
 
 
 class Machine:
@@ -194,10 +236,27 @@ class Machine:
         self.home = folder / "F"
         for name in ("F/rules", "F/www", "S", "W/Windows", "Y"):
             (folder / name).mkdir(parents=True)
-        for letter in "FSWY":
-            link = prefix.folder / "prefix/dosdevices" / f"{letter.lower()}:"
-            link.unlink(missing_ok=True)
-            link.symlink_to(folder / letter)
+
+    def start(self, system: str = "") -> None:
+        """Its drives are those of the prefix now, and nothing is left in memory. `system`: the letter of the drive whose own system is
+        started, to which that drive is C:; else Windows PE, whose C: is the prefix's."""
+        drives = {letter: self.folder / letter for letter in "FSWY"} | {"C": self.folder / system if system else self.prefix.drive_c}
+        for letter, folder in drives.items():
+            link = self.prefix.folder / "prefix/dosdevices" / f"{letter.lower()}:"
+            new = self.prefix.folder / "link"
+            new.symlink_to(folder)
+            new.replace(link)  # C: is never away: Wine's services run on
+        for left in (self.prefix.drive_c / "users").rglob("Temp/*"):
+            left.unlink()
+
+    def apply(self, letter: str) -> None:
+        """The drive gets a system to start: all that Wine's own has, the fakes with it."""
+        drive, own = self.folder / letter, self.prefix.drive_c
+        for source, target in ((own, drive), (own / "windows", drive / "Windows")):
+            target.mkdir(exist_ok=True)
+            for each in source.iterdir():
+                if each.name != "windows":
+                    (target / each.name).symlink_to(each)
 
     def serve(self, files: dict[str, str]) -> None:
         for name, text in files.items():
@@ -211,13 +270,18 @@ class Machine:
         if output:
             (self.home / said).write_text(output)
 
-    def run(self, script: str, *, name: str = "script.cmd", at: Path | None = None) -> str:
-        """Run the text of a batch file, `at` a place below a drive if it minds; what it prints."""
+    def run(self, script: str, *, name: str = "script.cmd", at: Path | None = None, system: str = "") -> str:
+        """Start, and run the text of a batch file, `at` a place below a drive if it minds; what it prints."""
+        return self.prefix.run(self.command(script, name=name, at=at, system=system))
+
+    def command(self, script: str, *, name: str = "script.cmd", at: Path | None = None, system: str = "") -> dict[str, Any]:
+        """Start; what `subprocess` needs to run the text of a batch file."""
+        self.start(system)
         place = (at or self.folder / "W") / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(script.encode())
-        windows = f"W:\\{place.relative_to(self.folder / 'W')}".replace("/", "\\")
-        return self.prefix.wine("cmd", "/d", "/c", windows)
+        letter, *path = place.relative_to(self.folder).parts
+        return self.prefix.command("cmd", "/d", "/c", "\\".join((f"{letter}:", *path)))
 
     def calls(self, name: str | None = None) -> list[Call]:
         """Every call so far (of one program), in order."""

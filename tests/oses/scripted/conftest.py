@@ -10,7 +10,7 @@ import pytest
 
 from tests.oses.scripted.appliance import Appliance
 from tests.oses.scripted.node import Node
-from tests.oses.scripted.table import Behaviour, made, node_of, repository
+from tests.oses.scripted.table import Behaviour, made, repository, runnable
 
 Make = Callable[..., Node]
 
@@ -21,8 +21,9 @@ def make(tmp_path: Path) -> Iterator[Make]:
     closing: list[Node] = []
 
     def node(what: Behaviour, **options: Any) -> Node:
+        kind = runnable(what.family, what.release)
         pxed = Appliance(tmp_path, {repository(what.family, what.release): made(tmp_path / "media", what.family, what.release)})
-        found = node_of(what.family, what.release)(pxed, tmp_path / "node", arch=what.arch)
+        found = kind(pxed, tmp_path / "node", arch=what.arch)
         closing.append(found)
         assert found.power_on() is None, "an unknown node is left alone"
         found.order(what.family, what.release, {**what.options, **options})

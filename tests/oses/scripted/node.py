@@ -18,7 +18,7 @@ from tests.dhcp.world import SERVER
 from tests.oses.sandbox import FAKES, Sandbox
 from tests.oses.scripted.appliance import HTTP_PORT, NODE, PROGRAMS, Appliance, Refused
 from tests.oses.scripted.ipxe import Booted, Ipxe, Left
-from tests.oses.scripted.line import Asked, Failed, Line
+from tests.oses.scripted.line import Asked, Failed, ShellLine
 
 MAC = clients.MAC
 HOME = f"http://{SERVER}:{HTTP_PORT}"
@@ -65,6 +65,8 @@ class Node:
     arch: int = 7
     hooks: ClassVar[bool] = True
     """Whether the installer runs hooks of ours from its start: they try again until they are heard, and say what fails."""
+    missing: ClassVar[str] = ""
+    """What its scripts cannot run without, and is not installed here."""
     imaged: ClassVar[bool] = False
     """Whether its medium has to be an image."""
 
@@ -87,7 +89,7 @@ class Node:
         self._times: dict[str, int] = {}
         self._late: list[Asked] = []
         self._xid = 0
-        self.line = Line(self.box, self._answer, pxed.advance, self.clients)
+        self.line = ShellLine(self.box, self._answer, pxed.advance, self.clients)
         self.prepare()
 
     @staticmethod

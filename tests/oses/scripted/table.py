@@ -102,6 +102,14 @@ def node_of(family: str, release: str) -> type[Node]:
     return found
 
 
+def runnable(family: str, release: str) -> type[Node]:
+    """The same; skips the test if what it needs is not installed."""
+    found = node_of(family, release)
+    if found.missing:
+        pytest.skip(found.missing)
+    return found
+
+
 def repository(family: str, release: str) -> str:
     """The name of the repository that an install takes its files from."""
     found = CATALOG.families[family].installer(release)

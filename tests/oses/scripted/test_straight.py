@@ -11,7 +11,7 @@ import pytest
 from tests.oses.scripted.appliance import Appliance
 from tests.oses.scripted.conftest import Make
 from tests.oses.scripted.node import Node
-from tests.oses.scripted.table import BEHAVIOURS, EVERY, NODES, Behaviour, made, node_of, repository
+from tests.oses.scripted.table import BEHAVIOURS, EVERY, NODES, Behaviour, made, repository, runnable
 
 QUICK = "debian"
 """The family that walks in every run of the tests; the others are marked slow."""
@@ -35,7 +35,7 @@ def pxed(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
 @pytest.mark.parametrize(("family", "release"), [pytest.param(*each, marks=() if each[0] == QUICK else pytest.mark.slow) for each in EVERY])
 def test_an_ordered_node_is_installed_and_says_that_it_runs(pxed: Appliance, tmp_path: Path, family: str, release: str) -> None:
     what = Behaviour(family, release, 7)
-    kind = node_of(family, release)
+    kind = runnable(family, release)
     node = kind(pxed, tmp_path, arch=kind.arch, mac=next(_MACS))
     try:
         assert node.power_on() is None, "nobody has said what it is to boot"

@@ -1,45 +1,59 @@
-"""wimboot, Windows PE and Windows, as far as pxed can see them: what pxed.cmd, specialize.cmd and SetupComplete.cmd fetch and tell, in the
-order in which they stand there, and as often as they try. That cmd.exe does with these files what is read out of them here is shown where
-Wine's runs them (tests/oses/test_windows_batch.py): a batch file in Wine can't ask this process for an answer while it waits.
-So the operator's command is not run here: that its file is fetched and holds it is looked at, and its trace is the node's own.
+"""wimboot, Windows PE and Windows: cmd.exe of Wine's runs pxed.cmd as winpeshl.ini says, specialize.cmd as the answer file that pxed.cmd
+has put onto the disk says, and SetupComplete.cmd from where it put that, in every walk.
+
+W: is the disk, and C: once the system on it runs. curl, ping, diskpart, dism, bcdboot and wpeutil are fakes (tests/oses/winpe.py); what
+they do to the disk, the clock and pxed is here. dism's image is Wine's own Windows. Not shown here: what these programs themselves do, and
+that Windows Setup runs specialize.cmd and SetupComplete.cmd.
 """
 
 from __future__ import annotations
 
-import re
+import configparser
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
 
+from tests.oses import winpe
 from tests.oses.samples_windows import PASSWORD
+from tests.oses.scripted import curl
 from tests.oses.scripted.ipxe import Booted
-from tests.oses.scripted.line import Asked, Failed
-from tests.oses.scripted.node import Node, Stopped
+from tests.oses.scripted.line import CmdLine, Failed
+from tests.oses.scripted.node import Node
+from tests.oses.windows_files import NAMESPACE
 
 COMMAND = 'echo ran>>"%SystemDrive%\\ran"'
-STEP = re.compile(r"call :(tell|get|say|words|report) ?(.*)")
-IMAGE = re.compile(r'%pxed_curl% -C - .*-o "%pxed_image%" "?([^" ]+)"? >')
-ANSWERS = re.compile(r'^set "?pxed_answers=([^"\r]+)"?', re.MULTILINE)
+IMAGE = b"MSWIM"
 
 
 class Windows(Node):
-    target = "w"
+    clients = ()
+    missing = "" if winpe.HERE else winpe.MISSING
 
     @staticmethod
     def medium(_family: str, _release: str) -> Mapping[str, bytes]:
-        return dict.fromkeys(("sources/boot.wim", "sources/install.wim", "bootmgr"), b"MSWIM")
+        return dict.fromkeys(("sources/boot.wim", "sources/install.wim", "bootmgr"), IMAGE)
 
     @staticmethod
     def needed(_release: str) -> Mapping[str, Any]:
         return {"rootPassword": PASSWORD, "username": "ann", "password": PASSWORD + "a", "scripts": {"firstboot": [COMMAND]}}
 
     def prepare(self) -> None:
-        super().prepare()
-        self.root.mkdir(exist_ok=True)
+        self.machine = winpe.Machine(winpe.shared(), self.box.root / "drives")
+        self.cmd = CmdLine(self.machine, self._does)
+        if self.arch:
+            self.machine.rule("reg", output=winpe.UEFI)
+        self.machine.rule("diskpart", text="detail disk", output=winpe.SATA)
         self._laid: dict[str, str] = {}
-        """What wimboot lays into Windows PE, then what pxed.cmd puts into the new system, by name."""
+        """What wimboot lays into Windows PE, by name."""
         self._stages: list[str] = []
+        """What the system on the disk does at its next boots."""
+
+    @property
+    def root(self) -> Path:
+        return self.machine.folder / "W"
 
     def load(self, booted: Booted) -> None:
         assert booted.url.endswith("/windows/wimboot")
@@ -47,25 +61,15 @@ class Windows(Node):
         self._laid = {name: self.text(booted.initrds[name]) for name in ("winpeshl.ini", "pxed.cmd")}
 
     def install(self, booted: Booted) -> None:
-        assert "pxed.cmd" in self._laid["winpeshl.ini"]
-        batch = self._laid["pxed.cmd"]
-        lines = batch.split("\r\n:failed\r\n")[0].split("\r\n")
-        assert len(lines) > 50, "lines end as cmd.exe needs it, and what comes behind :failed is for trouble"
-        self._words = ""
-        for line in lines:
-            if line in ("wpeutil reboot", "wpeutil shutdown"):
-                self._stages = ["specialize", "restart", "complete"]
-                self.power = line == "wpeutil reboot"
-                return
-            if line.startswith("diskpart /s"):
-                self.work(60)
-            elif line.startswith("dism "):
-                self.pxed.advance(600)
-            elif image := IMAGE.match(line):
-                assert self.get(image[1], tries=20) == b"MSWIM"
-            elif step := STEP.match(line):
-                self._step(ANSWERS.findall(batch)[0], step[1], step[2])
-        raise AssertionError(f"pxed.cmd does not restart the machine: {lines[-8:]}")
+        for name, text in self._laid.items():
+            (self.machine.prefix.drive_c / "windows/system32" / name).write_text(text, newline="")
+        shell = configparser.ConfigParser(allow_no_value=True, delimiters=("=",), interpolation=None)
+        shell.optionxform = str  # type: ignore[assignment,method-assign]
+        shell.read_string(self._laid["winpeshl.ini"])
+        (launched,) = shell["LaunchApps"]
+        program, arguments = launched.split(",")
+        self.cmd.run(program + arguments)
+        assert self.machine.calls()[-1].words in (("reboot",), ("shutdown",)), "wpeutil is its last word"
 
     def first_boot_is_due(self) -> bool:
         return bool(self._stages)
@@ -74,49 +78,80 @@ class Windows(Node):
         """specialize; the restart behind it; OOBE, whose last step is SetupComplete.cmd."""
         stage = self._stages.pop(0)
         if stage == "specialize":
-            assert "Microsoft-Windows-Deployment" in self._laid["unattend.xml"], "which runs specialize.cmd"
-            (url,) = re.findall(r'"?(http://[^"\s]+/progress\?percent=\d+)"?', self._laid["specialize.cmd"])
-            self._try(f"{url}&text=x", times=4, every=5, seconds=20)
+            answers = ElementTree.parse(self.root / "Windows/Panther/unattend.xml")
+            for command in answers.iterfind(f".//{NAMESPACE}RunSynchronousCommand/{NAMESPACE}Path"):
+                assert self._run(str(command.text)) == 0, "an exit code other than 0 stops Windows' setup"
+            assert self.fetched[-1].endswith("/progress")
         elif stage == "complete":
-            self._complete(self._laid["SetupComplete.cmd"])
+            self._run('cmd.exe /d /c "%SystemRoot%\\Setup\\Scripts\\SetupComplete.cmd"')
+            for folder in ("Setup/Scripts", "Panther"):
+                assert not list((self.root / "Windows" / folder).iterdir()), "nothing of ours stays behind"
 
-    def _complete(self, batch: str) -> None:
-        answers = ANSWERS.findall(batch)[0]
-        steps = [STEP.search(line) for line in batch.split("\r\n:step\r\n")[0].split("\r\n")]
-        told = [(step[1], step[2]) for step in steps if step]
-        assert told[1] == ("tell", "configured ok")
-        assert [verb for verb, _ in told].count("report") == 1, "which says booted"
-        self._step(answers, *told[1])
-        assert COMMAND in self._laid["firstboot-1.cmd"].split("\r\n")
-        with (self.root / "ran").open("a") as file:
-            file.write("ran\n")
-        (report,) = re.findall(r'"%pxed_answers%(/notify/\w+\?status=)%pxed_status%"', batch)
-        self._try(f"{answers}{report}ok&message=x", times=20, every=45, seconds=30)
+    def _run(self, command: str) -> int:
+        """A command in the installed system; its exit code."""
+        return self.cmd.run(command, system="W").returncode
 
-    def _step(self, answers: str, verb: str, rest: str) -> None:
-        """What the labels of the same name do."""
-        if verb == "words":
-            self._words = rest.strip('"')
-        elif verb == "say":
-            percent, text = rest.split(" ", 1)
-            self._try(f"{answers}/progress?percent={percent}&text={quote(text.strip(chr(34)))}", times=1, every=0, seconds=10)
-        elif verb == "tell":
-            phase, status = rest.split()
-            self._try(f"{answers}/notify/{phase}?status={status}&message={quote(self._words)}", times=8, every=5, seconds=30)
-        elif verb == "get":
-            name = rest.split()[0].replace("%pxed_firmware%", "uefi" if self.arch else "bios")
+    def close(self) -> None:
+        self.cmd.close()
+        super().close()
+
+    # the programs
+
+    def _does(self, call: winpe.Call) -> int:
+        does = {
+            "curl": self._curl, "ping": self._ping, "diskpart": self._diskpart, "dism": self._dism, "bcdboot": self._bcdboot,
+            "wpeutil": self._wpeutil,
+        }  # fmt: skip
+        return does[call.name](call.words) if call.name in does else 0
+
+    def _curl(self, words: tuple[str, ...]) -> int:
+        """What comes is left where the fake takes it from."""
+        asked, retries, delay, again = curl.read(words)
+        while True:
             try:
-                body = self.get(f"{answers}/{name}", tries=9)
+                body = self._answer(asked)
             except Failed as failed:
-                raise Stopped(f"{name} cannot be fetched: {failed}") from None
-            self._laid[name] = body.decode()
-
-    def _try(self, url: str, *, times: int, every: float, seconds: int) -> None:
-        """curl, as often as its caller tries; it never fails."""
-        for _ in range(times):
-            try:
-                self._answer(Asked("POST", url, Path("/dev/null"), seconds))
-            except Failed:
-                self.pxed.advance(every)
+                if not retries or str(failed) not in again:
+                    return Failed.STATUS[str(failed)][1]
+                retries -= 1
+                self.pxed.advance(delay)
             else:
-                return
+                self.machine.serve({urlsplit(asked.url).path.rsplit("/", 1)[1]: body.decode()})
+                return 0
+
+    def _ping(self, words: tuple[str, ...]) -> int:
+        switch, count, _ = words
+        assert switch == "-n"
+        self.pxed.advance(int(count) - 1)
+        return 0
+
+    def _diskpart(self, words: tuple[str, ...]) -> int:
+        _, _, script = words
+        if "\nclean" in script:
+            shutil.rmtree(self.root)
+            self.root.mkdir()
+            self._stages = []
+            self.work(60)
+        return 0
+
+    def _dism(self, words: tuple[str, ...]) -> int:
+        given = dict(word.split(":", 1) for word in words if ":" in word)
+        assert given["/ApplyDir"] == "W:\\"
+        if self._on_w(given["/ImageFile"]).read_bytes() != IMAGE:
+            return 11
+        self.pxed.advance(600)
+        self.machine.apply("W")
+        return 0
+
+    def _bcdboot(self, words: tuple[str, ...]) -> int:
+        assert words == ("W:\\Windows", "/s", "S:", "/f", "uefi" if self.arch else "bios")
+        self._stages = ["specialize", "restart", "complete"]
+        return 0
+
+    def _wpeutil(self, words: tuple[str, ...]) -> int:
+        self.power = words != ("shutdown",)
+        return 0
+
+    def _on_w(self, path: str) -> Path:
+        assert path.startswith("W:\\")
+        return self.root / path[3:].replace("\\", "/")

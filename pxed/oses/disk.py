@@ -60,6 +60,10 @@ class Disk(Strict):
         return self
 
 
+ANY_DISK = Disk()
+"""The first that there is."""
+
+
 def disk_choice(value: Any) -> Any:
     """RackHD's ``installDisk``: a device path, a bare device name, a wwid or a drive's number > the fields of `Disk`."""
     if isinstance(value, bool) or value is None or isinstance(value, dict | Disk):

@@ -21,6 +21,8 @@ IPXE_OPERATORS = frozenset({"#", "||", "&&", ";"})
 
 _BREAK_OR_CONTROL = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")
 _NOT_VISIBLE = re.compile("[^ -~]")
+_IPXE_WORD = re.compile("[A-Za-z0-9][!-#%-~]*")
+"""What iPXE takes as it is, without a second look: no operator begins so, and nothing expands without a ``$``."""
 
 
 class Unwritable(ValueError):
@@ -125,6 +127,8 @@ def toml(value: Any) -> str:
 
 def ipxe(value: Any) -> str:
     """Words of an iPXE command (a kernel argument, a URL): visible ASCII and single spaces, nothing iPXE would expand or run."""
+    if type(value) is str and _IPXE_WORD.fullmatch(value):
+        return value
     found = text(value)
     if _NOT_VISIBLE.search(found):
         raise Unwritable("an iPXE script carries visible ASCII characters only")

@@ -21,7 +21,7 @@ from typing import Any
 
 from pxed.oses import escape
 from pxed.oses.bootcfg import network_boot
-from pxed.oses.disk import Disk
+from pxed.oses.disk import ANY_DISK
 from pxed.oses.esxi_network import full_name, management, network_commands
 from pxed.oses.esxi_options import EsxiOptions
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
@@ -80,7 +80,7 @@ def context(release: Release, options: EsxiOptions, node: NodeView, urls: Urls, 
         "tree": tree,
         "boot_cfg": _boot_cfg(release, _boot_text(release, name, resources), options, tree, urls),
         "disk_lines": _disk_lines(options),
-        "disk": options.disk or Disk(),
+        "disk": options.disk or ANY_DISK,
         "serial_hex": options.disk.serial.encode().hex() if options.disk and options.disk.serial else "",
         "network_line": _line("network", *management(options)),
         "network_commands": network_commands(options, each_gateway=release.data["number"] >= (6, 5)),

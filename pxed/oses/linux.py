@@ -7,7 +7,7 @@ from typing import Any
 
 from pxed.node.identity import hex_hyphen
 from pxed.oses import escape
-from pxed.oses.disk import Disk
+from pxed.oses.disk import ANY_DISK
 from pxed.oses.family import NodeView, Release, Urls
 from pxed.oses.options import CommonOptions
 from pxed.oses.strict import refusal
@@ -88,6 +88,6 @@ def linux_context(release: Release, options: CommonOptions, node: NodeView, urls
         "port": urls.port,
         "booted": urls.notify("booted"),
         "path": urls.notify("booted").removeprefix(urls.base),
-        "disk": options.disk or Disk(),
+        "disk": options.disk or ANY_DISK,
         "firstboot_home": FIRSTBOOT_HOME,
     }

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from pxed.errors import InvalidRequest
 from pxed.oses import cpio
-from pxed.oses.disk import Disk
+from pxed.oses.disk import ANY_DISK, Disk
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
 from pxed.oses.network import NetworkDevice
@@ -228,7 +228,7 @@ def _disk_setup(options: ProxmoxOptions) -> dict[str, Any]:
     return {
         "filesystem": options.filesystem,
         **({options.filesystem: {"raid": "raid0"}} if spanning else {}),
-        **_disk(options.disk or Disk(), every=spanning),
+        **_disk(options.disk or ANY_DISK, every=spanning),
     }
 
 

@@ -115,12 +115,16 @@ class Renderer:
         return environment.get_template(template).render(context)
 
     def _environment(self, kind: Kind) -> jinja2.Environment:
+        escaped = kind.escape
+
         def finish(value: Any) -> str:
+            if type(value) is str:  # as nearly all are
+                return escaped(value)
             if isinstance(value, jinja2.Undefined):
                 str(value)  # StrictUndefined raises, and says which name
             if isinstance(value, Written) and value.kind in (kind.name, "raw"):
                 return value
-            return kind.escape(value)
+            return escaped(value)
 
         made = self.environment_class(
             loader=self._loader,

@@ -190,7 +190,7 @@ def is_sealed(value: Any) -> bool:
 
 def _changed(value: Any, change: Callable[[Kept], Kept]) -> Any:
     """`value` with every secret in it replaced; what holds none stays the same object."""
-    if type(value) in _NEVER_SECRET or value == []:
+    if type(value) in _NEVER_SECRET:
         return value
     if isinstance(value, list):
         made = [_changed(each, change) for each in value]
@@ -198,8 +198,10 @@ def _changed(value: Any, change: Callable[[Kept], Kept]) -> Any:
     if isinstance(value, SecretStr | Sealed):
         return change(value)
     if isinstance(value, BaseModel):
-        found = ((name, old) for name, old in value.__dict__.items() if type(old) not in _NEVER_SECRET)
-        new = {name: made for name, old in found if (made := _changed(old, change)) is not old}
+        new = {}
+        for name, old in value.__dict__.items():
+            if type(old) not in _NEVER_SECRET and old != [] and (made := _changed(old, change)) is not old:
+                new[name] = made
         return value.model_copy(update=new) if new else value
     return value
 

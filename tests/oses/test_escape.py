@@ -6,7 +6,7 @@ import json
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pxed.oses import escape
@@ -119,3 +119,15 @@ def test_what_a_batch_file_cannot_carry_is_refused(value: str) -> None:
 
 def test_a_word_of_a_batch_file_has_its_percent_signs_doubled() -> None:
     assert escape.cmd("50% &|<>^!") == '"50%% &|<>^!"'
+
+
+@given(st.lists(st.sampled_from(["a", "/=~!1", "$", "${", "}", "#", "||", "&&", ";", " ", "\n", "\x7f", "ä"]), max_size=4).map("".join))
+@example("a${net0/mac}")
+@example("a\n")
+def test_ipxe_gets_visible_ascii_in_which_nothing_expands_and_no_word_is_an_operator(value: str) -> None:
+    fits = all(" " <= letter <= "~" for letter in value) and "${" not in value
+    if fits and not escape.IPXE_OPERATORS.intersection(value.split()):
+        assert escape.ipxe(value) == value
+    else:
+        with pytest.raises(escape.Unwritable):
+            escape.ipxe(value)

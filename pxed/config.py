@@ -326,26 +326,48 @@ def prepare_state(settings: Settings) -> str:
 
     May be called twice: an existing token or key is kept; if others could read it, its mode is mended.
     """
+    make_state_dir(settings)
     try:
-        settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings.boot_root.mkdir(mode=0o755, parents=True, exist_ok=True)
         settings.cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         _keep_secret(settings.token_file, secrets.token_urlsafe(32))
         _keep_secret(settings.sealing_key_file, base64.urlsafe_b64encode(secrets.token_bytes(32)).decode("ascii"))
     except OSError as e:
-        raise HostProblem(
-            f"can't prepare the state directory {settings.state_dir}: {e.strerror}",
-            "Run as root, or give --state-dir a directory that you may write",
-        ) from e
+        raise _unprepared(settings, e) from e
     return settings.api_token()
 
 
+def make_state_dir(settings: Settings) -> None:
+    """Make it where it is missing, for nobody but its owner (0700). HostProblem."""
+    try:
+        settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as e:
+        raise _unprepared(settings, e) from e
+
+
+def _unprepared(settings: Settings, error: OSError) -> HostProblem:
+    return HostProblem(
+        f"can't prepare the state directory {settings.state_dir}: {error.strerror}",
+        "Run as root, or give --state-dir a directory that you may write",
+    )
+
+
 def _keep_secret(path: Path, fresh: str) -> None:
-    """`fresh` becomes the text of `path` unless that exists; only its owner may read it. OSError."""
+    """`fresh` becomes the text of `path` unless that exists; only its owner may read it. On the disk before anything is sealed with it, and
+    whole or not there. OSError."""
     if not path.exists():
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        temporary = path.with_name(f".{path.name}.new")
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "w", encoding="ascii") as f:
             f.write(fresh + "\n")
+            f.flush()
+            os.fsync(f.fileno())
+        temporary.replace(path)
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
     path.chmod(0o600)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import errno
+import os
 import re
 import stat
 from pathlib import Path
@@ -141,6 +143,22 @@ def test_the_sealing_key_is_made_once_and_only_root_reads_it(tmp_path: Path) -> 
     prepare_state(settings)
     assert settings.sealing_key() == key
     assert stat.S_IMODE(settings.sealing_key_file.stat().st_mode) == 0o600
+
+
+def test_a_key_that_could_not_be_written_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power cut in the first minute left an empty one, and secrets sealed with what it had held."""
+    settings = Settings(state_dir=tmp_path / "state")
+
+    def fails(_fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fails)
+        with pytest.raises(HostProblem, match="No space left"):
+            prepare_state(settings)
+    assert not settings.token_file.exists()
+    prepare_state(settings)
+    assert len(base64.urlsafe_b64decode(settings.sealing_key())) == 32
 
 
 def test_the_token_is_made_once_and_only_root_reads_it(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import click
 
 from pxed.cli.invocation import Invocation, json_option
 from pxed.cli.output import print_json, print_table, size
-from pxed.config import load
+from pxed.config import load, make_state_dir
 from pxed.repo.bootprograms import MACHINE_OF, BootPrograms, Linked, link_host_programs, scan
 
 
@@ -47,7 +47,7 @@ def bootloaders(invocation: Invocation, link: bool, tftproot: Path | None, host:
       pxed bootloaders --list --json
       pxed bootloaders --from ./unpacked
     """
-    root = boot_root(invocation, tftproot, config)
+    root = boot_root(invocation, tftproot, config, make=link)
     linked = link_host_programs(root, host=host.resolve()) if link else []
     programs = scan(root)
     if as_json:
@@ -66,11 +66,15 @@ def bootloaders(invocation: Invocation, link: bool, tftproot: Path | None, host:
         click.echo(f"none for {missing.name} (architecture {missing.arch}): {missing.remedy}")
 
 
-def boot_root(invocation: Invocation, tftproot: Path | None, config: Path | None) -> Path:
-    """Where the boot programs are: `tftproot`, else what the settings say. ConfigError for a bad `config`."""
+def boot_root(invocation: Invocation, tftproot: Path | None, config: Path | None, *, make: bool = False) -> Path:
+    """Where the boot programs are: `tftproot`, else what the settings say. With `make` the state directory is made as `pxed up` would, for
+    nobody but its owner. ConfigError for a bad `config`, HostProblem."""
     if tftproot is not None:
         return tftproot
-    return load(config, {} if config is not None else {"state_dir": invocation.state_dir}).boot_root
+    settings = load(config, {} if config is not None else {"state_dir": invocation.state_dir})
+    if make:
+        make_state_dir(settings)
+    return settings.boot_root
 
 
 def _served(path: str, programs: BootPrograms) -> str:

@@ -8,8 +8,11 @@ SQLAlchemy's "begin" event says BEGIN, as SQLAlchemy's page on SQLite transactio
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import stat
 import time
+from contextlib import suppress
 from threading import Event
 from typing import Any
 
@@ -81,6 +84,8 @@ class Database:
 
     def upgrade(self) -> None:
         """Bring the schema up to date. ConfigError (a newer pxed's database), StorageUnavailable; as `connection`."""
+        if self._session is None and not self.in_memory:
+            _keep_private(str(self._url.database))
         try:
             migrate(self.connection(), name=self.name)
             if self._session is not None:
@@ -218,6 +223,17 @@ def look(url: str) -> str:
     finally:
         database.close()
     return database.name
+
+
+def _keep_private(file: str) -> None:
+    """Nobody but its owner reads an SQLite file: there are password hashes and tokens in it. What SQLite makes beside it gets its mode."""
+    if file.startswith("file:"):  # a URI of SQLite's own: the operator knows better
+        return
+    with suppress(OSError):  # what is wrong with the place is said when the file is opened
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    for each in (file, f"{file}-wal", f"{file}-shm"):
+        with suppress(OSError):
+            os.chmod(each, stat.S_IMODE(os.stat(each).st_mode) & 0o700)
 
 
 def as_json(value: Any) -> str:

@@ -40,6 +40,7 @@ def test_linking_makes_the_root_and_an_empty_one_is_said(tmp_path: Path) -> None
     assert not (tmp_path / "absent").exists()
     assert run("bootloaders", state_dir=tmp_path / "new").exit_code == 0
     assert (tmp_path / "new" / "tftproot").is_dir()
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700  # `pxed up` comes after this, and puts the database there
 
 
 def test_the_configuration_names_the_root_and_its_mistakes_are_named(tmp_path: Path) -> None:

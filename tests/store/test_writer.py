@@ -68,6 +68,18 @@ def test_a_write_is_committed_when_its_deferred_fires(store: Store, pump: Pump, 
     assert seen == [["a"]]
 
 
+def test_nobody_but_its_owner_reads_the_database(pump: Pump, path: Path) -> None:
+    """Whatever the directory's mode is; that of an earlier pxed is closed as well."""
+    path.touch()
+    path.chmod(0o644)
+    store = Store(f"sqlite:///{path}", reactor=pump)
+    pump.until(store.open())
+    pump.until(store.write(put("a")))
+    modes = {each.name: each.stat().st_mode & 0o777 for each in path.parent.iterdir()}
+    assert modes == {"pxed.db": 0o600, "pxed.db-wal": 0o600, "pxed.db-shm": 0o600}
+    pump.until(store.close())
+
+
 def test_a_write_is_not_visible_to_others_before_its_batch_is_committed(store: Store, pump: Pump, path: Path) -> None:
     gate = stall(store)
     first = store.write(put("a"))

@@ -225,11 +225,13 @@ class Stream:
         self._stand()
 
     def expire(self, now: float) -> None:
-        """The deadline has passed, or would have, had the steps moved it: then the next ACK is measured. If it is the reactor that was
-        late and an ACK waits, the ACK counts."""
+        """The deadline has passed, or would have, had the steps moved it: then the next ACK is measured, if that is due. If it is the
+        reactor that was late and an ACK waits, the ACK counts."""
         if self.step is not None:
-            self._leave()
+            self._see()
             self.deadline = self._sent_at + min(self.pace.wait, self._idle)
+            if self.deadline <= now or now >= self._sample_at:
+                self.step = None
             if self.deadline > now:
                 return
         deadline = self.deadline

@@ -350,10 +350,27 @@ def test_who_is_served_by_steps_is_known_to_have_come_as_far() -> None:
     wire.blocks()
     wire.waits(0.018)
     assert wire.stream.deadline == pytest.approx(wire.now + 0.001)
+    assert wire.stream.step is None, "the next round trip is to be measured"
     assert wire.blocks() == []
     wire.waits(0.002)
     assert wire.blocks() == [5]
     assert wire.stream.retransmits == 1
+
+
+def test_a_round_trip_that_need_not_be_measured_leaves_the_steps_alone() -> None:
+    """The slower the client, the rarer: here one of 19 ms was measured, and the next is due 86 ms later."""
+    wire = Wire(content(50_000), blksize=1428)
+    wire.stream.start(oack=False)
+    wire.now += 0.019
+    wire.hears(ack(1))
+    for block in (2, 3, 4):
+        wire.now += 0.015
+        wire.hears(ack(block))
+    assert wire.stream.deadline < wire.now
+    wire.waits(0.0)
+    assert wire.stream.deadline > wire.now
+    assert wire.stream.step is not None
+    assert wire.blocks() == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("last", [ack(9), ack(7), error(1, "x"), b"", b"\0\4", b"\0\3\0\7", b"\0\4\0\x08padded"])

@@ -13,7 +13,8 @@ from typing import Any
 from twisted.logger import Logger
 
 SLICE = 0.002
-"""Seconds of one turn of the reactor; one request more may have begun before."""
+"""Seconds of one turn of the reactor, in which connections are read first and then who waits is served; one request more may have begun
+before."""
 
 log = Logger()
 
@@ -32,19 +33,20 @@ class Turns:
         raises is logged. What it raises here is the caller's."""
         if not self._scheduled:
             self._scheduled = True
-            reactor.callLater(0, self._run, reactor)  # there `_left` begins anew
+            reactor.callLater(0, self._run, reactor)  # at the end of it `_left` begins anew
         if self._waiting or self._left <= 0:
             self._waiting.append(serve)
         else:
             self._call(serve)
 
     def _run(self, reactor: Any) -> None:
-        self._scheduled, self._left = False, SLICE
+        self._scheduled = False
         while self._waiting and self._left > 0:
             try:
                 self._call(self._waiting.popleft())
             except Exception:
                 log.failure("A request failed in its turn")
+        self._left = SLICE
         if self._waiting:
             self._scheduled = True
             reactor.callLater(0, self._run, reactor)

@@ -33,6 +33,7 @@ from pxed.node.guard import Guard
 from pxed.node.inventory import Inventory
 from pxed.node.model import Node
 from pxed.node.timeline import Timeline
+from pxed.openfiles import raise_limit
 from pxed.options import Options
 from pxed.oses.apart import Apart
 from pxed.oses.catalog import FAMILIES, SAMPLE_URLS, Catalog, Resources, Urls
@@ -64,8 +65,7 @@ log = Logger()
 
 class Appliance(service.MultiService):
     """All of pxed as one service. Nothing is read from a port before `_begin` has opened the store and resumed the installs.
-    `store`, `boot_threads`: others than its own (tests: without threads).
-    """
+    `store`, `boot_threads`: others than its own (tests: without threads)."""
 
     def __init__(
         self,
@@ -155,6 +155,7 @@ class Appliance(service.MultiService):
     def privilegedStartService(self) -> None:
         """Bind every port. HostProblem in one sentence ends the process with status 2."""
         super().privilegedStartService()
+        raise_limit()
         try:
             self._token = prepare_state(self.settings)
             self.catalog.sealing = Sealing(self.settings.sealing_key())
@@ -212,8 +213,7 @@ class Appliance(service.MultiService):
         try:
             await self.store.open()
         except StorageUnavailable as e:
-            where = str(self.settings.state_dir / "pxed.db")
-            remedy = "Mend or restore it, or give another --state-dir"
+            where, remedy = str(self.settings.state_dir / "pxed.db"), "Mend or restore it, or give another --state-dir"
             if self.settings.database is not None:
                 where, remedy = "that the configuration names", "Mend what is wrong there, or `database` in the configuration"
             raise HostProblem(f"the database {where} can't be opened: {e}", remedy) from e

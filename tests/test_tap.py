@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from twisted.internet.threads import deferToThread
 
 from pxed.config import load
 from pxed.node.model import Event
+from pxed.openfiles import WANTED
 from pxed.options import Options
 from pxed.repo.bootprograms import BootProgram, BootPrograms
 from pxed.tap import Appliance
@@ -301,6 +303,22 @@ async def test_who_is_stopped_while_it_starts_starts_no_further_and_blames_nobod
     assert not unstoppable.asked_to_stop
     assert not [door for door in (appliance.dhcp, appliance.tftp, appliance.syslog) if door.running]
     assert settings.endpoint_file.exists() == (answered == 3)
+
+
+async def test_an_appliance_may_have_as_many_files_open_as_the_host_lets_it(tmp_path: Path) -> None:
+    """A shell gives it 1024: a storm of more nodes failed at the 1025th."""
+    ports = {name: int(free_port()) for name in ("http", "dhcp", "pxe", "tftp", "syslog")}
+    settings = load(None, {"state_dir": tmp_path / "state", "interfaces": ["lo"], "ports": ports})
+    appliance = Appliance(settings, Unstoppable(), store=MemoryStore())
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
+    try:
+        appliance.startService()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(WANTED, before[1])
+        await until(lambda: settings.endpoint_file.exists())
+        await appliance.stopService()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def http(port: int, path: str = "/b/own.efi") -> bytes:

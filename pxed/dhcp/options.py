@@ -14,7 +14,6 @@ from pxed.dhcp.packet import MalformedPacket
 
 VENDOR_SPECIFIC = 43
 REQUESTED_ADDRESS = 50
-MESSAGE_TYPE = 53
 SERVER_IDENTIFIER = 54
 VENDOR_CLASS = 60
 CLIENT_IDENTIFIER = 61
@@ -23,7 +22,6 @@ BOOT_FILE_NAME = 67
 USER_CLASS = 77
 RELAY_INFORMATION = 82
 CLIENT_ARCHITECTURE = 93
-CLIENT_INTERFACE = 94
 CLIENT_GUID = 97
 IPXE = 175
 
@@ -86,11 +84,6 @@ def architectures(value: bytes) -> tuple[int, ...]:
     return struct.unpack(f"!{len(value) // 2}H", value)
 
 
-def undi_version(value: bytes) -> tuple[int, int] | None:
-    """Option 94 > (major, minor) of the network interface (RFC 4578 section 2.2), None unless it is UNDI."""
-    return (value[1], value[2]) if len(value) == 3 and value[0] == 1 else None
-
-
 def is_echoable_guid(value: bytes | None) -> bool:
     """Whether option 97 has the only form PXE 2.1 knows, type 0 and 16 bytes; another one is not echoed (nobody says what it means)."""
     return value is not None and len(value) == 17 and value[0] == 0
@@ -136,14 +129,6 @@ def ipxe_features(value: bytes) -> IpxeFeatures:
     features = frozenset(code for code, content in found.items() if 0x10 <= code < 0x80 and any(content))
     version = found.get(0xEB)
     return IpxeFeatures(features, ".".join(map(str, version)) if version else None)
-
-
-def relay_circuit(value: bytes) -> str | None:
-    """Option 82 > the relay's circuit id (sub-option 1, RFC 3046) as text for people, None when there is none."""
-    circuit = (suboptions(value) or {}).get(1)
-    if not circuit:
-        return None
-    return circuit.decode("ascii") if circuit.isascii() and circuit.decode("ascii").isprintable() else circuit.hex()
 
 
 def printable(value: bytes, limit: int = 96) -> str:

@@ -244,7 +244,6 @@ def _host_problem(error: OSError, port: int) -> HostProblem:
 _LD_B, _LD_H, _LD_W, _LDX_IHL = 0x30, 0x28, 0x20, 0xB1
 _LD_B_X, _LD_H_X = 0x50, 0x48
 _JEQ, _RET = 0x15, 0x06
-_REJECT = -1
 
 
 def requests_to(port: int) -> bytes:

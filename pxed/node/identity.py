@@ -10,7 +10,6 @@ from typing import Literal
 
 Firmware = Literal["bios", "uefi", "uefi-http"]
 
-_HEX12 = re.compile(r"[0-9a-f]{12}")
 _SHAPES = re.compile(r"(?:[0-9a-f]{2}([:-]))(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}|[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}|[0-9a-f]{12}")
 
 ARCHITECTURES: dict[int, str] = {
@@ -54,19 +53,9 @@ def is_one_card(mac: str) -> bool:
     return mac != "00:00:00:00:00:00" and int(mac[:2], 16) & 1 == 0
 
 
-def mac_from_bytes(chaddr: bytes) -> str:
-    """The 6 bytes of an Ethernet `chaddr` > ``aa:bb:cc:dd:ee:ff``; longer hardware addresses give as many pairs."""
-    return chaddr.hex(":")
-
-
 def hex_hyphen(mac: str) -> str:
     """``aa:bb:..`` > ``aa-bb-..``, the form of BOOTIF (behind ``01-``)."""
     return mac.replace(":", "-")
-
-
-def is_bare_mac(text: str) -> bool:
-    """Whether `text` is twelve lower-case hexadecimal digits, the short form in profile URLs."""
-    return bool(_HEX12.fullmatch(text))
 
 
 def architecture_name(code: int | None) -> str:

@@ -14,7 +14,6 @@ from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 from pxed.oses.strict import Strict, names
 
 SIZE_RULES = ("first", "smallest", "largest", "ssd")
-FILE_SYSTEMS = ("ext4", "ext3", "ext2", "xfs", "btrfs", "vfat", "swap")
 PLACEHOLDER = "/dev/pxed-disk"
 """Stands in an installer's answers for the disk until a hook has chosen one on the node. No disk is called so: what is not replaced
 fails, and installs nowhere."""

@@ -15,10 +15,8 @@ from pxed.dhcp.packet import MalformedPacket
 def test_no_reader_raises_on_anything(value: bytes) -> None:
     opt.suboptions(value)
     opt.user_classes(value)
-    opt.undi_version(value)
     opt.client_uuid(value)
     opt.ipxe_features(value)
-    opt.relay_circuit(value)
     opt.vendor_class_architecture(value)
     assert opt.printable(value).isprintable() or not value.rstrip(b"\0")
 
@@ -60,14 +58,9 @@ def test_debians_ipxe_says_that_it_boots_from_http() -> None:
     assert opt.ipxe_features(b"\x13\x05\x01") == opt.NO_FEATURES
 
 
-def test_undi_vendor_class_and_circuit() -> None:
-    assert opt.undi_version(b"\x01\x03\x0a") == (3, 10)
-    assert opt.undi_version(b"\x02\x03\x0a") is None
+def test_the_architecture_in_a_vendor_class() -> None:
     assert opt.vendor_class_architecture(b"PXEClient:Arch:00007:UNDI:003010") == 7
     assert opt.vendor_class_architecture(b"PXEClient") is None
-    assert opt.relay_circuit(b"\x01\x04ge01\x02\x02ab") == "ge01"
-    assert opt.relay_circuit(b"\x01\x02\x00\x07") == "0007"
-    assert opt.relay_circuit(b"\x02\x02ab") is None
 
 
 def test_printable_lets_no_control_character_into_a_log() -> None:

@@ -1,1 +1,1 @@
-HTTP requests cost a good tenth less of the processor: a boot storm takes about a twentieth less.
+HTTP requests cost a tenth less of the processor, a boot storm about a twentieth less.

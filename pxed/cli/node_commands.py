@@ -238,7 +238,9 @@ def dhcp(invocation: Invocation, handle: str, server: str | None, as_json: bool)
     if as_json:
         print_json({"lines": pieces})
         return
-    click.echo(site_lines(pieces) or "There are none: no served interface has an address (`pxed doctor`).")
+    click.echo(
+        site_lines(pieces) or "There are none: no served interface has an address (`pxed doctor`), or this network card is not Ethernet's."
+    )
 
 
 def site_lines(pieces: list[dict[str, Any]]) -> str:

@@ -325,7 +325,10 @@ class Responder(service.Service):
         return None if server is None else f"http://{inet_ntoa(server)}" + ("" if port == 80 else f":{port}")
 
     def site_server_lines(self, node: Node) -> list[Piece]:
-        """The lines that make the site's own DHCP server send this node here. [] while no served interface has an address."""
+        """The lines that make the site's own DHCP server send this node here. [] while no served interface has an address, and for a node
+        whose network card is not Ethernet's: no boot profile goes by its address."""
+        if len(node.mac) != len("00:00:00:00:00:00"):
+            return []
         links = [each for each in self.interfaces.all() if each.subnets]
         link = next((each for each in links if each.name == node.interface), links[0] if links else None)
         server = link.server_address(b"", inet_aton(node.address or "0.0.0.0"), self._wanted) if link else None

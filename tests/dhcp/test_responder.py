@@ -216,3 +216,10 @@ def test_a_node_that_is_disarmed_while_it_boots_falls_silent_at_every_stage() ->
     world.node.boot = Boot("silent")
     assert world.silent(clients.pxe_request(7, ciaddr="10.0.0.9"), door=4011, source="10.0.0.9") == "silent"
     assert world.silent(clients.ipxe(7)) == "silent"
+
+
+def test_a_card_that_is_not_ethernets_gets_no_lines_for_another_server() -> None:
+    """No boot profile goes by more than six bytes. Asking for its lines was an internal error, also while its last offer was sent."""
+    world = World()
+    node = world.inventory.seen("00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff", arch=7)
+    assert world.responder.site_server_lines(node) == []

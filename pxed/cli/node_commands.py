@@ -144,7 +144,8 @@ def add(invocation: Invocation, mac: str, name: str | None, as_json: bool) -> No
     async def ask(client: Client) -> Any:
         return await client.post("nodes", body={"mac": mac, **({"name": name} if name else {})})
 
-    _report(invocation.call(ask), as_json, "is known as {id}")
+    found = invocation.call(ask)
+    _report(found, as_json, f"is known as {clean(found.get('id'))}")
 
 
 @node.command()
@@ -296,4 +297,4 @@ def _report(found: dict[str, Any], as_json: bool, sentence: str) -> None:
     if as_json:
         print_json(found)
     else:
-        click.echo(f"{label(found)} {sentence.format(id=clean(found.get('id')))}.")
+        click.echo(f"{label(found)} {sentence}.")

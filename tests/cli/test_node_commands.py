@@ -82,6 +82,7 @@ def test_a_machines_own_boot_program_is_set_and_taken_back(appliance: Appliance)
     appliance.api.routes["PATCH", "nodes/web1"] = lambda body: (200, a_node(name="web1", boot_program=body["boot_program"]))
     assert appliance.pxed("node", "program", "web1", "shim-grub").stdout == "web1 is given shim-grub.\n"
     assert appliance.api.asked[-1][2] == {"boot_program": "shim-grub"}
+    assert appliance.pxed("node", "program", "web1", "a{b}.efi").stdout == "web1 is given a{b}.efi.\n"
     assert appliance.pxed("node", "program", "web1", "auto").stdout == "web1 is given the usual boot program.\n"
     assert appliance.api.asked[-1][2] == {"boot_program": None}
     appliance.api.routes["PATCH", "nodes/web1"] = (422, an_error("web1 can't be given that: there is none", "boot_program"))

@@ -15,15 +15,18 @@ from pxed.errors import Conflict, StorageUnavailable
 from pxed.node.inventory import Inventory
 from pxed.node.model import Boot
 from pxed.node.timeline import Timeline
+from pxed.store import Store
 from pxed.store.schema import inbox, installs, nodes
 from pxed.testing import MemoryAppliance, MemoryStore, Ports, result_of
 from pxed.web import callback
 from pxed.workflow.install import row_of
 from tests.postgresql.cluster import Cluster
+from tests.store.pump import Pump
 from tests.workflow import test_forgetting as forgetting
 from tests.workflow.looking import MAC, boot_of, inbox_of, journal_of, rows, say, state_of
 from tests.workflow.recipes import BOOK
 from tests.workflow.test_kill import install_and_kill, nothing_is_lost
+from tests.workflow.test_progress_rows import stores_what_goes_on
 from tests.workflow.test_restart import PHASES, STEPS
 
 pytestmark = pytest.mark.slow
@@ -233,3 +236,7 @@ def test_the_columns_of_text_hold_what_they_held(appliance: MemoryAppliance) -> 
     (row,) = rows(appliance, inbox)
     assert row["message"] == "größe 日本\U0001f600"
     assert appliance.restart().engine.get(install.id).options == {"hostname": "größe", "note": "日本\U0001f600", "path": "a\0b"}
+
+
+def test_how_far_many_installs_are_is_stored_at_once(store: Store, pump: Pump) -> None:
+    pump.until(store.write(stores_what_goes_on))

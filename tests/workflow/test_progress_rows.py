@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 
 from pxed.store.database import Database
 from pxed.store.schema import installs
@@ -41,7 +41,11 @@ def install(name: str, installer: str) -> dict[str, Any]:
 def test_nothing_of_an_install_goes_back_while_others_go_on() -> None:
     database = Database("sqlite://")
     database.upgrade()
-    connection = database.connection()
+    stores_what_goes_on(database.connection())
+
+
+def stores_what_goes_on(connection: Connection) -> None:
+    """The claim, for any database."""
     seen = {"back": "working", "on": "served", "same": "gone", "far": "armed"}
     connection.execute(insert(installs), [install(*each) for each in seen.items()])
     journal.progress(

@@ -39,7 +39,11 @@ class InvalidRequest(PxedError):
 
 
 class NotFound(PxedError):
-    """What the request names does not exist (HTTP 404)."""
+    """What the request names does not exist (HTTP 404). `field` as in InvalidRequest, where it was a field that named it."""
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class Conflict(PxedError):

@@ -345,7 +345,7 @@ class Catalog:
         if name not in self.families:
             near = difflib.get_close_matches(name, [*self.families, *(f"Graph.{graph}" for graph in rackhd.GRAPHS)], n=1, cutoff=0.8)
             hint = f" (perhaps {near[0]})" if near else ""
-            raise NotFound(f"There is no operating system {name[:80]!r}{hint}; there is {', '.join(sorted(self.families))}")
+            raise NotFound(f"There is no operating system {name[:80]!r}{hint}; there is {', '.join(sorted(self.families))}", field="os")
         return self.families[name]
 
     def _found(self, family: str, release: str | None) -> tuple[Family, Release]:
@@ -360,7 +360,7 @@ class Catalog:
         releases = [name for installer in known.installers for name in installer.releases]
         near = difflib.get_close_matches(release, [*releases, *(alias for each in known.installers for alias in each.aliases)], n=1)
         hint = f" (perhaps {near[0]})" if near else ""
-        raise NotFound(f"{known.title} has no release {release[:80]!r}{hint}; there is {', '.join(releases)}")
+        raise NotFound(f"{known.title} has no release {release[:80]!r}{hint}; there is {', '.join(releases)}", field="release")
 
 
 def _values(given: Any) -> int:

@@ -20,7 +20,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from pxed.errors import InvalidRequest, PxedError
+from pxed.errors import InvalidRequest, NotFound, PxedError
 from pxed.web.request import redact, status_of
 from pxed.web.rooms import Rooms
 
@@ -94,7 +94,7 @@ def encode_problem(request: Any, code: int, problem: BaseException | str) -> byt
     message = str(known) if known else problem if isinstance(problem, str) else "internal error"
     if code == 503:
         request.setHeader(b"Retry-After", b"5")
-    field = known.field if isinstance(known, InvalidRequest) else ""
+    field = known.field if isinstance(known, InvalidRequest | NotFound) else ""
     expected = known.expected if isinstance(known, InvalidRequest) else ""
     return encode(request, code, {"error": {"message": message, "field": field or None, "expected": expected or None}})
 

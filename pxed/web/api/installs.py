@@ -59,7 +59,7 @@ class Installs:
         handle, state = request.argument("node"), request.argument("state")
         if state and state not in STATES:
             raise InvalidRequest(f"No install has the state {state[:40]!r}", field="state", expected=f"one of {', '.join(STATES)}")
-        node = self._rooms.inventory.find(handle) if handle else None
+        node = self._find(handle) if handle else None
         installs = [each for each in self._rooms.engine.all(node=node.id if node else None) if not state or each.state == state]
         return 200, await gate.listed("installs", installs, lambda each: shape(self._rooms, each), self._rooms.clock)
 
@@ -120,7 +120,7 @@ class Installs:
     def _known(self, handle: str) -> Node | None:
         """None for a MAC address that nobody has seen yet. NotFound for what is none."""
         try:
-            return self._rooms.inventory.find(handle)
+            return self._find(handle)
         except NotFound:
             self._mac(handle)
             return None
@@ -128,14 +128,23 @@ class Installs:
     async def _adopted(self, handle: str) -> Node:
         """The node; a MAC address that nobody has seen yet becomes one, so that it can be armed before it is plugged in."""
         try:
-            mac = self._rooms.inventory.find(handle).mac
+            mac = self._find(handle).mac
         except NotFound:
             mac = self._mac(handle)
-        return await self._rooms.inventory.add(mac)
+        try:
+            return await self._rooms.inventory.add(mac)
+        except InvalidRequest as e:
+            raise InvalidRequest(str(e), field="node", expected=e.expected) from None
+
+    def _find(self, handle: str) -> Node:
+        try:
+            return self._rooms.inventory.find(handle)
+        except NotFound as e:
+            raise NotFound(str(e), field="node") from None
 
     def _mac(self, handle: str) -> str:
         try:
             return normalise_mac(handle)
         except ValueError:
-            self._rooms.inventory.find(handle)  # NotFound, in its own words
+            self._find(handle)  # NotFound, in its own words
             raise

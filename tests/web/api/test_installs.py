@@ -38,9 +38,9 @@ def test_no_answer_shows_a_password_its_hash_or_the_token(api: Api, world: World
 @pytest.mark.parametrize(
     ("change", "status", "field"),
     [
-        ({"os": "plan9"}, 404, None),
-        ({"release": "99"}, 404, None),
-        ({"node": "nobody"}, 404, None),
+        ({"os": "plan9"}, 404, "os"),
+        ({"release": "99"}, 404, "release"),
+        ({"node": "nobody"}, 404, "node"),
         ({"node": None}, 422, "node"),
         ({"os": 5}, 422, "os"),
         ({"options": []}, 422, "options"),
@@ -49,12 +49,18 @@ def test_no_answer_shows_a_password_its_hash_or_the_token(api: Api, world: World
         ({"extra": 1}, 422, "extra"),
     ],
 )
-def test_a_wrong_order_is_refused_whole(api: Api, world: World, change: dict[str, object], status: int, field: str | None) -> None:
+def test_a_wrong_order_is_refused_whole(api: Api, world: World, change: dict[str, object], status: int, field: str) -> None:
     for path in ("/installs", "/preview"):
         error = api.fails("POST", path, {**ORDER, **change})
         assert (error["status"], error["field"]) == (status, field)
     assert not world.inventory.all()
     assert not world.engine.installs
+
+
+def test_an_address_that_no_card_can_have_is_a_wrong_node(api: Api, world: World) -> None:
+    error = api.fails("POST", "/installs", {**ORDER, "node": "01:00:5e:00:00:01"})
+    assert (error["status"], error["field"]) == (422, "node")
+    assert not world.inventory.all()
 
 
 def test_a_second_install_on_a_node_is_a_conflict(api: Api) -> None:
@@ -134,7 +140,8 @@ def test_installs_are_listed_by_node_and_state(api: Api, world: World) -> None:
     listed = {query: [each["id"] for each in api.get(f"/installs{query}")["installs"]] for query in ("", "?state=done", f"?node={MAC}")}
     assert listed == {"": [first["id"], other["id"]], "?state=done": [first["id"]], f"?node={MAC}": [first["id"]]}
     assert api.fails("GET", "/installs?state=odd")["field"] == "state"
-    assert api.fails("GET", "/installs?node=nobody")["status"] == 404
+    error = api.fails("GET", "/installs?node=nobody")
+    assert (error["status"], error["field"]) == (404, "node")
 
 
 def test_an_install_shows_its_steps_with_times(api: Api, world: World) -> None:

@@ -25,11 +25,18 @@ def routes(default: Sequence[tuple[str, IPv4Address]]) -> list[Finding]:
 def secrets(state_dir: Path, token_file: Path) -> list[Finding]:
     """That nobody but the owner reads the API token or the state directory, and that the token is long enough."""
     try:
+        found = _token(token_file) + _state(state_dir)
+    except OSError as e:
+        return [Finding("secrets", "warn", f"{e.filename} can't be looked at: {e.strerror}", "Run as root")]
+    return found or [Finding("secrets", "ok", "API token and state directory are the owner's only")]
+
+
+def _token(token_file: Path) -> list[Finding]:
+    """OSError if it can't be looked at."""
+    try:
         info = token_file.stat()
     except FileNotFoundError:
         return [Finding("secrets", "ok", "There is no API token yet; the first start makes one")]
-    except OSError as e:
-        return [Finding("secrets", "warn", f"{token_file} can't be looked at: {e.strerror}", "Run as root")]
     found = []
     if stat.S_IMODE(info.st_mode) & 0o077:
         text = f"{token_file} can be read by others (mode {stat.S_IMODE(info.st_mode):04o})"
@@ -41,11 +48,19 @@ def secrets(state_dir: Path, token_file: Path) -> list[Finding]:
     if length < _MIN_TOKEN:
         text = f"The API token is short ({length} characters, {_MIN_TOKEN} or more are wanted)"
         found.append(Finding("secrets", "fail", text, f"Let pxed make one: rm {token_file} and restart"))
-    mode = stat.S_IMODE(state_dir.stat().st_mode)
-    if mode & 0o077:
-        text = f"The state directory {state_dir} is open to others (mode {mode:04o}); password hashes are in it"
-        found.append(Finding("secrets", "warn", text, f"chmod 700 {state_dir}"))
-    return found or [Finding("secrets", "ok", "API token and state directory are the owner's only")]
+    return found
+
+
+def _state(state_dir: Path) -> list[Finding]:
+    """Nothing of one that is still to be made. OSError if it can't be looked at."""
+    try:
+        mode = stat.S_IMODE(state_dir.stat().st_mode)
+    except FileNotFoundError:
+        return []
+    if not mode & 0o077:
+        return []
+    text = f"The state directory {state_dir} is open to others (mode {mode:04o}); password hashes are kept in it"
+    return [Finding("secrets", "warn", text, f"chmod 700 {state_dir}")]
 
 
 def entropy(proc: Path = Path("/proc")) -> list[Finding]:

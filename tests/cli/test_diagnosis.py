@@ -89,6 +89,18 @@ def test_a_short_token_and_an_open_state_directory(state: Path) -> None:
     (state / "api.token").write_text("x" * 43)
     state.chmod(0o755)
     assert secrets(state) == [("warn", f"chmod 700 {state}")]
+    (state / "api.token").unlink()
+    assert secrets(state) == [("ok", ""), ("warn", f"chmod 700 {state}")], "open before the first start, too"
+
+
+def test_a_state_directory_that_is_still_to_be_made_is_no_fault(tmp_path: Path) -> None:
+    assert secrets(tmp_path / "pxed") == [("ok", "")]
+
+
+def test_what_can_t_be_looked_at_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (finding,) = diagnosis.secrets(tmp_path, tmp_path / "file" / "api.token")
+    assert (finding.level, finding.text) == ("warn", f"{tmp_path / 'file' / 'api.token'} can't be looked at: Not a directory")
 
 
 def test_routes_and_randomness(tmp_path: Path) -> None:

@@ -310,14 +310,9 @@ class Appliance(service.MultiService):
         node = self.inventory.by_address(event.peer_ip)
         if node is None:
             return
-        text = {
-            "request": f"{node.label} asks for {event.file} by TFTP",
-            "sent": f"{node.label} has {event.file} ({event.bytes} bytes in {event.seconds:.1f} s)",
-            "failed": f"{event.file} did not reach {node.label} by TFTP: {event.reason}",
-        }[event.outcome]
         self.timeline.record(
             f"tftp.{event.outcome}",
-            text,
+            event.text(node.label),
             node=node.id,
             install=node.boot.install,
             data={"file": event.file, "bytes": event.bytes, "seconds": round(event.seconds, 3)},

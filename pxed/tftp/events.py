@@ -30,6 +30,14 @@ class TransferEvent:
     seconds: float = 0.0
     reason: str = ""
 
+    def text(self, node: str) -> str:
+        """What the timeline says of it; `node` is the label of the one that asked."""
+        return {
+            "request": f"{node} asks for {self.file} by TFTP",
+            "sent": f"{node} has {self.file} ({self.bytes} bytes in {self.seconds:.1f} s)",
+            "failed": f"{self.file} did not reach {node} by TFTP: {self.reason}",
+        }[self.outcome]
+
 
 class Problem(Enum):
     """An ERROR a client may get: (code of RFC 1350, text). Never a path, an exception or anything else of ours (D11, D16)."""

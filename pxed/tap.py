@@ -42,7 +42,7 @@ from pxed.oses.rendering import Rendering
 from pxed.oses.scripts import BootScripts
 from pxed.oses.sealing import Sealing
 from pxed.probe import PortProbe, Whereabouts
-from pxed.repo.bootprograms import BootPrograms, scan
+from pxed.repo.bootprograms import BootPrograms, Rescan
 from pxed.repo.disk import Disk
 from pxed.repo.registry import Registry, make_registry
 from pxed.repo.threads import BootThreads
@@ -106,6 +106,7 @@ class Appliance(service.MultiService):
         self.lateness = Lateness(reactor, monotonic)
         self.collector = Collector(reactor, lambda: self.tftp.active > 0)
         self._programs = BootPrograms([])
+        self._read_programs = Rescan()
         self._boot_threads = boot_threads or BootThreads(reactor)
         self._rescan = Again(reactor, self._look_for_programs, RESCAN_EVERY)
         self._forgetting = LoopingCall(self._forget)
@@ -375,7 +376,7 @@ class Appliance(service.MultiService):
         return self._scan().addCallbacks(found, lambda failure: log.failure("Boot programs can't be read", failure))
 
     def _scan(self) -> defer.Deferred[BootPrograms]:
-        return self._in_thread(partial(scan, chain=self.settings.dhcp.boot_chain), self.settings.boot_root)
+        return self._in_thread(partial(self._read_programs, chain=self.settings.dhcp.boot_chain), self.settings.boot_root)
 
     def _write_endpoint(self) -> None:
         """Where the CLI finds us, for whoever may read the state directory."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -184,7 +184,10 @@ def _rank(program: BootProgram) -> tuple[bool, int, int, str]:
     return (program.kind != "ipxe", by_name, program.path.count("/"), program.path)
 
 
-def scan(root: Path, *, chain: Chain = "ipxe") -> BootPrograms:
+Look = Callable[[Path], BootImage | None]
+
+
+def scan(root: Path, *, chain: Chain = "ipxe", look: Look = identify) -> BootPrograms:
     """Look at every file below `root` (six levels, ten thousand files) and file the boot programs; a missing root is an empty catalogue.
 
     Blocking. Links that lead out of `root` are left out, as TFTP and HTTP would refuse to serve them; directories are not followed.
@@ -196,11 +199,47 @@ def scan(root: Path, *, chain: Chain = "ipxe") -> BootPrograms:
         inside = Path(os.path.realpath(path)).is_relative_to(real_root)
         if inside and path.is_file():
             files.add(path.relative_to(real_root).as_posix())
-        image = identify(path) if inside else None
+        image = look(path) if inside else None
         if image is not None:
             relative = path.relative_to(real_root).as_posix()
             found.append(BootProgram(relative, image.machine, image.kind, image.size, image.signed, image.http))
     return BootPrograms(found, chain=chain, files=frozenset(files))
+
+
+class Rescan:
+    """`scan` for who does it again and again: a boot program is read once, and again when it has changed. One call at a time.
+
+    What was no boot program is looked at each time: that takes its first bytes only, and it may just not have been readable.
+    """
+
+    def __init__(self, look: Look = identify) -> None:
+        self._identify = look
+        self._known: dict[tuple[Path, Stamp], BootImage] = {}
+
+    def __call__(self, root: Path, *, chain: Chain = "ipxe") -> BootPrograms:
+        """As `scan`. Blocking."""
+        before, self._known = self._known, {}
+
+        def look(path: Path) -> BootImage | None:
+            key = (path, _stamp(path))
+            image = before.get(key) or self._identify(path)
+            if image is not None:
+                self._known[key] = image
+            return image
+
+        return scan(root, chain=chain, look=look)
+
+
+Stamp = tuple[int, ...]
+
+
+def _stamp(path: Path) -> Stamp:
+    """Differs once another file is at `path`, or other bytes are in it; a time of change can't be set back, as one of modification can."""
+    try:
+        info = path.stat()
+    except OSError:
+        return ()
+    return (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
 
 
 def _walk(root: Path) -> Iterable[Path]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pxed.errors import HostProblem
-from pxed.repo.bootprograms import HOST_DIRECTORIES, BootProgram, BootPrograms, link_host_programs, scan
+from pxed.repo.bootimage import BootImage, identify
+from pxed.repo.bootprograms import HOST_DIRECTORIES, BootProgram, BootPrograms, Rescan, link_host_programs, scan
 from tests.repo.images import ARM32, ARM64, IA32, LOONG64, RISCV64, X64, bios, ipxe, pe
 
 CODES_OF = {
@@ -224,6 +225,63 @@ def test_only_ipxe_is_taken_from_boot_where_kernels_live_too(tmp_path: Path) -> 
     boot = tmp_path / "boot"
     put(boot, ipxe_DOT_efi=ipxe(X64), other_DOT_efi=ipxe(X64), EFI__ipxe_DOT_efi=ipxe(IA32))
     assert [each.source for each in link_host_programs(tmp_path / "root", directories=[boot])] == [str(boot / "ipxe.efi")]
+
+
+class Reader:
+    """`identify`, and which files it was asked for since the last time."""
+
+    def __init__(self) -> None:
+        self._read: list[str] = []
+
+    def __call__(self, path: Path) -> BootImage | None:
+        self._read.append(path.name)
+        return identify(path)
+
+    def read(self) -> list[str]:
+        read, self._read = self._read, []
+        return read
+
+
+def test_a_boot_program_is_read_again_only_when_it_has_changed(tmp_path: Path) -> None:
+    put(tmp_path, a_DOT_efi=ipxe(X64), b_DOT_efi=ipxe(ARM64), c_DOT_kpxe=bios(), notes_DOT_txt=b"text")
+    reader = Reader()
+    rescan = Rescan(reader)
+    first = rescan(tmp_path)
+    assert reader.read() == ["a.efi", "b.efi", "c.kpxe", "notes.txt"]
+    again = rescan(tmp_path, chain="shim-grub")
+    assert (again.all(), again.files) == (first.all(), first.files)
+    assert reader.read() == ["notes.txt"]
+    put(tmp_path, a_DOT_efi=ipxe(ARM64) + b"\0")
+    assert {p.path: p.machine for p in rescan(tmp_path).all()} == {"a.efi": "aarch64", "b.efi": "aarch64", "c.kpxe": "x86-bios"}
+    assert reader.read() == ["a.efi", "notes.txt"]
+
+
+def test_another_program_with_the_times_and_the_size_of_the_old_one_is_read(tmp_path: Path) -> None:
+    """As `cp -p` and `rsync -t` leave it, in place or under the old one's name."""
+    put(tmp_path, a_DOT_efi=ipxe(X64))
+    rescan = Rescan()
+    assert [p.machine for p in rescan(tmp_path).all()] == ["x86_64"]
+    info = (tmp_path / "a.efi").stat()
+    while (tmp_path / "a.efi").stat().st_ctime_ns == info.st_ctime_ns:  # some kernels tick each 4 ms only
+        put(tmp_path, a_DOT_efi=ipxe(ARM64))
+        os.utime(tmp_path / "a.efi", ns=(info.st_atime_ns, info.st_mtime_ns))
+    now = (tmp_path / "a.efi").stat()
+    assert (now.st_size, now.st_mtime_ns, now.st_ino) == (info.st_size, info.st_mtime_ns, info.st_ino)
+    assert [p.machine for p in rescan(tmp_path).all()] == ["aarch64"]
+    put(tmp_path, new=ipxe(IA32))
+    os.utime(tmp_path / "new", ns=(info.st_atime_ns, info.st_mtime_ns))
+    (tmp_path / "new").rename(tmp_path / "a.efi")
+    assert [p.machine for p in rescan(tmp_path).all()] == ["i386"]
+
+
+def test_what_could_not_be_read_once_is_tried_again_and_what_is_gone_is_forgotten(tmp_path: Path) -> None:
+    put(tmp_path, a_DOT_efi=ipxe(X64))
+    answers: list[BootImage | None] = [None, identify(tmp_path / "a.efi")]
+    rescan = Rescan(lambda _path: answers.pop(0))
+    assert [len(rescan(tmp_path).all()) for _ in range(3)] == [0, 1, 1]
+    (tmp_path / "a.efi").unlink()
+    assert rescan(tmp_path).all() == ()
+    assert not rescan._known
 
 
 def test_this_hosts_own_package_gives_bios_and_x86_64(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ import time
 from typing import Any
 
 import pytest
-from twisted.logger import ILogObserver, Logger, LogLevel, textFileLogObserver
+from twisted.logger import ILogObserver, Logger, LogLevel, globalLogPublisher, textFileLogObserver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from pxed.dhcp.report import Report
 from pxed.log import Lines, Log
+from pxed.tftp.transfer import Transfer
 
 
 def lines(observer: Any, level: LogLevel, form: str, **values: Any) -> str:
@@ -78,3 +80,23 @@ def test_our_logger_says_what_twisteds_says() -> None:
     assert ours == theirs
     assert all(abs(event["log_time"] - time.time()) < 60 for event in said)
     assert Log().namespace == Logger().namespace == __name__
+
+
+@pytest.mark.parametrize("who", [Report, Transfer])
+def test_who_says_much_says_it_by_our_logger_and_in_its_own_name(who: Any) -> None:
+    said: list[Any] = []
+
+    @implementer(ILogObserver)
+    def hears(event: Any) -> None:
+        said.append(event)
+
+    speaker = who.__new__(who)
+    assert isinstance(speaker.log, Log)
+    globalLogPublisher.addObserver(hears)
+    try:
+        speaker.log.info("{node} asked", node="node1")
+    finally:
+        globalLogPublisher.removeObserver(hears)
+    (event,) = said
+    assert event["log_source"] is speaker
+    assert event["log_namespace"] == f"{who.__module__}.{who.__name__}"

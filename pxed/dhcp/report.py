@@ -11,12 +11,11 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.logger import Logger
-
 from pxed.dhcp.adapt import SAME_XID
 from pxed.dhcp.client import Client, Silence
 from pxed.dhcp.offer import Reply
 from pxed.dhcp.packet import OFFER, MalformedPacket
+from pxed.log import Log
 from pxed.node.identity import architecture_name
 from pxed.node.model import Node
 from pxed.node.siteserver import Piece
@@ -68,7 +67,7 @@ class Allowance:
 class Report:
     """`seconds` is a monotonic clock. `counters`: packets by what became of them, ``offer``, ``ack`` or a reason of silence."""
 
-    log = Logger(namespace="pxed.dhcp")
+    log = Log(namespace="pxed.dhcp")
 
     def __init__(self, timeline: Timeline, seconds: Callable[[], float]) -> None:
         self._timeline = timeline

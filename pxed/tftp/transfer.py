@@ -16,9 +16,9 @@ from typing import Any
 
 from fbtftp import BaseHandler, SessionStats, constants
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from pxed.log import Log
 from pxed.tftp.events import NotServed, Outcome, Problem, TransferEvent, printable
 from pxed.tftp.files import Content, Files, prepared
 from pxed.tftp.hub import Hub
@@ -80,7 +80,7 @@ class _NoProcess(Process):
 class Transfer(BaseHandler, _NoProcess):  # type: ignore[misc]  # fbtftp has no types
     """`start` and then nothing more to do: it ends itself, tells `Services.forget` and reports one TransferEvent."""
 
-    log = Logger()
+    log = Log()
     _listener: socket.socket | None
     _options: dict[str, Any]
 

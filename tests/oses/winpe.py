@@ -158,6 +158,9 @@ int main(int count, char **given) {
     return strcmp(name, "curl") ? 0 : curl(count, given);
 }
 """
+_FIXED = ("setarch", "-R")
+"""Runs a program without address space randomisation: with it, one start of a program in 7000 has its heap where Wine must map the user
+shared data, and cmd.exe says that there is no such program."""
 LINGER = 300
 """Seconds for which its server waits for the next program, so that not each of them has to start Windows' services again."""
 PROGRAMS = ("findstr", "curl", "wpeinit", "wpeutil", "diskpart", "dism", "bcdboot", "net", "ping", "reg", "w32tm", "sc")
@@ -189,6 +192,8 @@ class Prefix:
             "PATH": os.environ["PATH"], "HOME": str(folder), "WINEPREFIX": str(folder / "prefix"), "WINEDEBUG": "-all",
             "WINEDLLOVERRIDES": f"mscoree,mshtml=;{','.join(f'{name}.exe' for name in PROGRAMS)}=n",
         }  # fmt: skip
+        fixed = subprocess.run([*_FIXED, "true"], check=False, capture_output=True).returncode == 0  # not everybody may, in a container
+        self._start = (*_FIXED, "wine") if fixed else ("wine",)
         (folder / "prefix").mkdir()
         subprocess.run(["wineserver", f"-p{LINGER}"], env=self.environment, check=True)
         self.run(self.command("cmd", "/c", "exit 0"))
@@ -205,7 +210,7 @@ class Prefix:
 
     def command(self, *words: str) -> dict[str, Any]:
         """What `subprocess` needs to run a program: its keywords ``args`` and ``env``."""
-        return {"args": ["wine", *words], "env": self.environment}
+        return {"args": [*self._start, *words], "env": self.environment}
 
     def run(self, command: dict[str, Any]) -> str:
         """What a program prints. Into a file: Wine's services outlive it, and would keep a pipe open."""

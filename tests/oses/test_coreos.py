@@ -325,6 +325,22 @@ def test_a_node_installs_itself_and_its_first_boot_says_so(family: str, tmp_path
     assert not (box.root / home[1:]).exists()
 
 
+@BOTH
+def test_volumes_and_arrays_that_the_live_system_found_on_the_disk_are_let_go_before_it_is_written(family: str, tmp_path: Path) -> None:
+    """coreos-installer refuses a disk in use ("found busy partitions"), flatcar-install writes it and then trips over it."""
+    box = machine(tmp_path, family, **DISK)
+    for array, member in (("md126", "nvme0n1p1"), ("md127", "sda3"), ("md127", "sda4")):
+        (box.root / "sys/block" / array / "slaves" / member).mkdir(parents=True)
+    box.fake("pvs", 'printf "  /dev/sda2 old\n  /dev/sdaa1 other\n  /dev/md127 raid\n  /dev/md126 more\n  /dev/sda5\n"\n')
+    box.fake("vgchange", "")
+    box.fake("mdadm", "")
+    for program in ("flatcar-install", "coreos-installer"):
+        box.fake(program, 'ls "$CALLS" | grep -q "[.]mdadm$"\n')
+    assert walked(box, family, **DISK).returncode == 0
+    assert [call.arguments for call in box.calls("vgchange")] == [("-an", "old"), ("-an", "raid")]
+    assert [call.arguments for call in box.calls("mdadm")] == [("--stop", "/dev/md127")]
+
+
 @pytest.mark.slow
 @BOTH
 def test_an_appliance_that_is_away_for_a_moment_is_asked_again(family: str, tmp_path: Path) -> None:

@@ -12,13 +12,19 @@ from typing import Any
 
 from pxed.oses.disk import Partition
 
+ESP = "/boot/efi"
 ESP_MB = 538
 BOOT_MB = 1000
 MIB = 1 << 20
 
 
 def storage(partitions: Sequence[Partition], *, uefi: bool, lvm: bool, path: str) -> dict[str, Any]:
-    """The whole section: what the firmware needs first, then `partitions` in their order (the one that grows last) on the disk `path`."""
+    """The whole section: what the firmware needs first, then `partitions` in their order (the one that grows last) on the disk `path`.
+
+    With UEFI a partition /boot/efi among them is the EFI system partition.
+    """
+    own = next((part for part in partitions if uefi and part.mountPoint == ESP), None)
+    partitions = [part for part in partitions if part is not own]
     actions = [
         {
             "type": "disk",
@@ -31,20 +37,20 @@ def storage(partitions: Sequence[Partition], *, uefi: bool, lvm: bool, path: str
         }
     ]
     if uefi:
-        actions.append(_partition("esp", ESP_MB, flag="boot", grub_device=True))
+        actions.append(_partition("esp", own.size if own and own.size != "grow" else ESP_MB, flag="boot", grub_device=True))
     else:
         actions.append(_partition("biosgrub", 1, flag="bios_grub"))
-    outside = [part for part in partitions if part.mountPoint == "/boot"] if lvm else _last(partitions)
-    if lvm and not outside:
-        outside = [Partition.model_validate({"mountPoint": "/boot", "size": BOOT_MB})]
+    outside = [part for part in partitions if part.mountPoint in ("/boot", ESP)] if lvm else _last(partitions)
+    if lvm and not any(part.mountPoint == "/boot" for part in outside):
+        outside = [*outside, Partition.model_validate({"mountPoint": "/boot", "size": BOOT_MB})]
     actions += [_partition(f"part{place}", part.size) for place, part in enumerate(outside)]
-    inside = _last([part for part in partitions if part.mountPoint != "/boot"]) if lvm else []
+    inside = _last([part for part in partitions if part.mountPoint not in ("/boot", ESP)]) if lvm else []
     if lvm:
         actions.append(_partition("pv", "grow"))
         actions.append({"type": "lvm_volgroup", "id": "vg", "name": "vg0", "devices": ["pv"], "preserve": False})
         actions += [_volume(place, part) for place, part in enumerate(inside)]
     if uefi:
-        actions += _file_system("esp", "fat32", "/boot/efi", None)
+        actions += _file_system("esp", "fat32", ESP, own.label if own else None)
     for kind, parts in (("part", outside), ("lv", inside)):
         for place, part in enumerate(parts):
             actions += _file_system(f"{kind}{place}", part.fsType, part.mountPoint, part.label)

@@ -115,9 +115,10 @@ class Partition(Strict):
         if not isinstance(given, dict):
             return given
         made = {**given, "size": megabytes(given["size"])} if "size" in given else dict(given)
-        if made.get("mountPoint") == "swap":
-            made["fsType"] = "swap"
-        return made
+        only = {"swap": "swap", "/boot/efi": "vfat"}.get(str(made.get("mountPoint")).rstrip("/"))
+        if only is None:
+            return made
+        return {name: value for name, value in made.items() if name != "filesystem"} | {"fsType": only}
 
 
 def check_partitions(partitions: list[Partition]) -> list[Partition]:

@@ -11,16 +11,24 @@ from collections.abc import Sequence
 from pxed.oses.disk import Partition
 
 NAME = "pxed"
+ESP = "/boot/efi"
 ESP_MB = 538
 BOOT_MB = 1000
 GROW_MINIMUM_MB = 500
 
 
 def expert_recipe(partitions: Sequence[Partition], *, uefi: bool, lvm: bool) -> str:
-    """The one logical line for ``partman-auto/expert_recipe``: what the firmware needs first, then `partitions` in their order."""
-    rows = [_row(ESP_MB, "free", "$iflabel{ gpt }", "$reusemethod{ }", "method{ efi }", "format{ }")] if uefi else []
-    if not uefi:
-        rows.append(_row(1, "free", "$iflabel{ gpt }", "$reusemethod{ }", "method{ biosgrub }"))
+    """The one logical line for ``partman-auto/expert_recipe``: what the firmware needs first, then `partitions` in their order.
+
+    With UEFI a partition /boot/efi among them is the EFI system partition, which partman mounts there by itself.
+    """
+    if uefi:
+        named = next((part.size for part in partitions if part.mountPoint == ESP), "grow")
+        size = ESP_MB if named == "grow" else named
+        rows = [_row(size, "free", "$iflabel{ gpt }", "$reusemethod{ }", "method{ efi }", "format{ }")]
+        partitions = [part for part in partitions if part.mountPoint != ESP]
+    else:
+        rows = [_row(1, "free", "$iflabel{ gpt }", "$reusemethod{ }", "method{ biosgrub }")]
     if lvm and not any(part.mountPoint == "/boot" for part in partitions):
         rows.append(_file_system(Partition.model_validate({"mountPoint": "/boot", "size": BOOT_MB}), lvm=True))
     rows += [_file_system(part, lvm=lvm) for part in partitions]
@@ -34,14 +42,14 @@ def needed_megabytes(partitions: Sequence[Partition], *, lvm: bool) -> int:
     """
     asked = sum(GROW_MINIMUM_MB if part.size == "grow" else int(part.size) for part in partitions)
     boot = BOOT_MB if lvm and not any(part.mountPoint == "/boot" for part in partitions) else 0
-    return asked + boot + ESP_MB + 8 * (len(partitions) + 2)
+    esp = 0 if any(part.mountPoint == ESP for part in partitions) else ESP_MB
+    return asked + boot + esp + 8 * (len(partitions) + 2)
 
 
 def _file_system(part: Partition, *, lvm: bool) -> str:
-    boot = part.mountPoint == "/boot"
-    words = ["$primary{ }", "$bootable{ }"] if boot else []
+    words = ["$primary{ }", "$bootable{ }"] if part.mountPoint == "/boot" else []
     if lvm:
-        words.append("$defaultignore{ }" if boot else "$lvmok{ }")
+        words.append("$defaultignore{ }" if part.mountPoint in ("/boot", ESP) else "$lvmok{ }")
     if part.fsType == "swap":
         words += ["method{ swap }", "format{ }"]
     else:

@@ -201,8 +201,6 @@ def _check(release: Release, part: Partition, option: str) -> None:
         raise refusal(f"{option}.fsType", f"{release.title} cannot be installed on {part.fsType}", f"one of {', '.join(known)}")
     if part.label is not None:
         raise refusal(f"{option}.label", "Photon's installer names no file systems", "no label")
-    if part.mountPoint == "/boot/efi" and part.fsType != "vfat":
-        raise refusal(f"{option}.fsType", "/boot/efi is vfat", "vfat")
 
 
 def _in_a_volume(part: Partition) -> bool:

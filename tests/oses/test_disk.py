@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from pxed.oses.curtin import storage
 from pxed.oses.disk import Disk, Partition, check_partitions, disk_choice
-from pxed.oses.partman import expert_recipe
+from pxed.oses.partman import expert_recipe, needed_megabytes
 
 
 def partition(**given: Any) -> Partition:
@@ -126,6 +127,47 @@ def test_lvm_keeps_boot_outside_and_makes_one_if_there_is_none() -> None:
     assert "mountpoint{ /boot }" in found[1]
     assert "$lvmok{ }" not in found[1]
     assert all("$lvmok{ }" in row for row in found[2:])
+
+
+@pytest.mark.parametrize(("point", "kind"), [("swap", "swap"), ("/boot/efi", "vfat"), ("/boot/efi/", "vfat")])
+def test_swap_and_the_efi_system_partition_have_one_file_system_however_it_is_written(point: str, kind: str) -> None:
+    for more in ({}, {"fsType": "ext4"}, {"filesystem": kind}, {"filesystem": "ext4"}):
+        assert Partition.model_validate({"mountPoint": point, "size": 600, **more}).fsType == kind
+
+
+@pytest.mark.parametrize("lvm", [False, True])
+def test_an_efi_system_partition_of_ones_own_is_the_only_one_for_partman(*, lvm: bool) -> None:
+    parts = [partition(mountPoint="/boot/efi", size=600), partition(mountPoint="/boot", size=500), partition(size="auto")]
+    found = rows(expert_recipe(parts, uefi=True, lvm=lvm))
+    assert [row.split(" ")[0] for row in found] == ["600", "500", "500"]
+    assert ["method{ efi }" in row for row in found] == [True, False, False]
+    assert "/boot/efi" not in " ".join(found)
+    assert needed_megabytes(parts, lvm=lvm) == needed_megabytes(parts[1:], lvm=lvm) - 538 + 600 + 8
+    bios = rows(expert_recipe(parts, uefi=False, lvm=lvm))
+    assert [("method{ biosgrub }" in row, "$lvmok{ }" in row) for row in bios] == [
+        (True, False),
+        (False, False),
+        (False, False),
+        (False, lvm),
+    ]
+    grows = [partition(mountPoint="/boot/efi", size="auto"), partition(size=20_000)]
+    assert rows(expert_recipe(grows, uefi=True, lvm=lvm))[0].startswith("538 538 538 free ")
+
+
+@pytest.mark.parametrize("lvm", [False, True])
+def test_an_efi_system_partition_of_ones_own_is_the_only_one_for_curtin(*, lvm: bool) -> None:
+    parts = [partition(mountPoint="/boot/efi", size=600, label="esp"), partition(size="auto")]
+    actions = storage(parts, uefi=True, lvm=lvm, path="/dev/sda")["config"]
+    (esp,) = (each for each in actions if each.get("grub_device"))
+    assert (esp["flag"], esp["size"]) == ("boot", 573 * 2**20)
+    (form,) = (each for each in actions if each.get("fstype") in ("fat32", "vfat"))
+    assert (form["volume"], form["label"]) == (esp["id"], "esp")
+    assert [each["path"] for each in actions if each["type"] == "mount" and "efi" in each["path"]] == ["/boot/efi"]
+    bios = storage(parts, uefi=False, lvm=lvm, path="/dev/sda")["config"]
+    (form,) = (each for each in bios if each.get("fstype") == "vfat")
+    assert {each["id"]: each["type"] for each in bios}[form["volume"]] == "partition"
+    grows = [partition(mountPoint="/boot/efi", size="auto"), partition(size=20_000)]
+    assert -1 not in [each.get("size") for each in storage(grows, uefi=True, lvm=False, path="/dev/sda")["config"]]
 
 
 def test_models_share_the_strict_base() -> None:

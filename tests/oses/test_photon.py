@@ -244,11 +244,6 @@ def test_an_installer_that_cannot_look_for_a_disk_must_be_told_its_path(release:
         ("5", {"installPartitions": [{"mountPoint": "/", "size": "auto", "fsType": "ext2"}]}, "options.installPartitions.0.fsType"),
         ("4", {**SDA, "installPartitions": [{"mountPoint": "/", "size": "auto", "fsType": "xfs"}]}, "options.installPartitions.0.fsType"),
         ("5", {"installPartitions": [{"mountPoint": "/", "size": "auto", "label": "root"}]}, "options.installPartitions.0.label"),
-        (
-            "5",
-            {"installPartitions": [{"mountPoint": "/", "size": "auto"}, {"mountPoint": "/boot/efi", "size": 100}]},
-            "options.installPartitions.1.fsType",
-        ),
         ("5", {"installType": "server"}, "options.installType"),
     ],
 )

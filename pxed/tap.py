@@ -108,6 +108,7 @@ class Appliance(service.MultiService):
         self._programs = BootPrograms([])
         self._read_programs = Rescan()
         self._boot_threads = boot_threads or BootThreads(reactor)
+        self._media_threads = boot_threads or BootThreads(reactor, name="media")
         self._rescan = Again(reactor, self._look_for_programs, RESCAN_EVERY)
         self._forgetting = LoopingCall(self._forget)
         self._forgetting.clock = reactor
@@ -175,7 +176,7 @@ class Appliance(service.MultiService):
         self._begun.addErrback(self._could_not_begin)
 
     async def _begin(self) -> None:
-        for threads in (self._boot_threads, *self._rendering_threads):
+        for threads in (self._boot_threads, *self._rendering_threads, self._media_threads):
             threads.start()
         await self._open_store()
         await self.timeline.load()
@@ -249,7 +250,7 @@ class Appliance(service.MultiService):
                 log.warn("What happened last could not be stored: {error}", error=e)
         await self.store.close()
         self._apart.stop()
-        for threads in (self._boot_threads, *self._rendering_threads):
+        for threads in (self._boot_threads, *self._rendering_threads, self._media_threads):
             threads.stop()
 
     def stopService(self) -> defer.Deferred[None]:
@@ -260,7 +261,7 @@ class Appliance(service.MultiService):
 
     # ---- what joins the rooms ---------------------------------------------------------------------------------------------------
     def _listen_http(self) -> Any:
-        self.repositories = make_registry(self.settings, reactor=self._reactor, now=self._now)
+        self.repositories = make_registry(self.settings, reactor=self._reactor, now=self._now, media=Disk(self._media_threads))
         site = make_site(
             inventory=self.inventory,
             timeline=self.timeline,

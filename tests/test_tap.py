@@ -224,6 +224,29 @@ async def test_a_file_server_that_is_gone_holds_up_no_boot(tmp_path: Path) -> No
         await appliance.stopService()
 
 
+@pytest.mark.slow
+@pytest.mark.limit(60)
+async def test_repositories_on_a_file_server_that_is_gone_hold_up_nothing_else(tmp_path: Path) -> None:
+    """The threads that read media are others than the reactor's: media are read though all of those wait, so they never take one."""
+    ports = {name: int(free_port()) for name in ("http", "dhcp", "pxe", "tftp", "syslog")}
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "linux").write_bytes(b"kernel")
+    repository = [{"name": "debian", "layers": [str(tmp_path / "tree")]}]
+    settings = load(None, {"state_dir": tmp_path / "state", "interfaces": ["lo"], "ports": ports, "repository": repository})
+    appliance = Appliance(settings, reactor)
+    appliance.startService()
+    await appliance._boot_threads.do(http, ports["http"], "/health")  # it is up
+    pool, gone = reactor.getThreadPool(), threading.Event()
+    waiting = [deferToThread(gone.wait, 300) for _ in range(pool.max + 5)]
+    try:
+        assert await appliance._boot_threads.do(http, ports["http"], "/repo/debian/linux") == b"kernel"
+    finally:
+        gone.set()
+        for each in waiting:
+            await each
+        await appliance.stopService()
+
+
 @pytest.mark.limit(60)
 async def test_what_boot_loaders_ask_for_of_their_own_accord_is_answered_by_tftp_and_http_alike(tmp_path: Path) -> None:
     """In whatever folder: iPXE's autoexec.ipxe leads to the profile at the address that was asked, GRUB's to the node's own script."""

@@ -20,6 +20,7 @@ class Opened:
     """An open regular file with its validators; `modified` in UTC seconds. Whoever has it closes `fd` (-1: given away).
 
     `extents`, where given, are the (offset, length) of the file's parts within `fd`, in order: a file inside an image.
+    `disk` is who must read it, None: whoever does.
     """
 
     fd: int
@@ -28,6 +29,7 @@ class Opened:
     modified: float
     etag: bytes
     extents: tuple[tuple[int, int], ...] | None = None
+    disk: Disk | None = None
 
     def stretches(self, start: int, length: int) -> Iterator[tuple[int, int]]:
         """Bytes `start` to ``start + length`` of the file > (offset, length) within `fd`."""
@@ -72,7 +74,9 @@ class DirectoryLayer:
 
     async def open(self, path: str, *, head: bool = False) -> Opened:  # noqa: ARG002  (a Layer)
         """NotFound."""
-        return await self._disk.do(self._open, path)
+        opened = await self._disk.do(self._open, path)
+        opened.disk = self._disk
+        return opened
 
     def _open(self, path: str) -> Opened:
         try:

@@ -118,9 +118,9 @@ class IsoLayer:
 
     def _opened(self, fd: int, info: os.stat_result, name: str, extents: Extents | None = None) -> Opened:
         if extents is None:
-            return Opened(fd, name, info.st_size, info.st_mtime, etag_of(info))
+            return Opened(fd, name, info.st_size, info.st_mtime, etag_of(info), disk=self._disk)
         size = sum(length for _, length in extents)
         if extents:
             os.posix_fadvise(fd, extents[0][0], min(extents[0][1], READ_AHEAD), os.POSIX_FADV_WILLNEED)
         tag = b'"%x-%x-%x"' % (info.st_mtime_ns, extents[0][0] if extents else 0, size)
-        return Opened(fd, name, size, info.st_mtime, tag, extents)
+        return Opened(fd, name, size, info.st_mtime, tag, extents, self._disk)

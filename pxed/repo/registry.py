@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pxed.errors import ConfigError, Conflict, InvalidRequest, NotFound, PxedError, StorageUnavailable
+from pxed.repo.disk import Disk
 from pxed.repo.importing import Import
 from pxed.repo.iso import UnreadableImage
 from pxed.repo.recognise import Medium, Unrecognised, recognise, to_json
@@ -59,13 +60,14 @@ class Entry:
         return self.repository.name
 
 
-def make_registry(settings: Settings, *, reactor: Any, now: Callable[[], float]) -> Registry:
-    """With the repositories of the settings. As brief as `Builder.build`. ConfigError for one that would show pxed's own files."""
+def make_registry(settings: Settings, *, reactor: Any, now: Callable[[], float], media: Disk | None = None) -> Registry:
+    """With the repositories of the settings; `media` as `Builder`'s. As brief as `Builder.build`. ConfigError for one that would show
+    pxed's own files."""
     for each in settings.repository:
         for layer in each.layers:
             if exposes(layer, settings.state_dir):
                 raise ConfigError(f"the layer {layer} {EXPOSED}", key=f"repository {each.name}")
-    builder = Builder(settings, reactor=reactor, now=now)
+    builder = Builder(settings, reactor=reactor, now=now, media=media)
     configured = [
         Entry(builder.build(each.name, each.layers, each.cache_bytes), tuple(map(shown, each.layers)), configured=True)
         for each in settings.repository
@@ -136,7 +138,7 @@ class Registry(Mapping[str, Repository]):
         """
         source = _checked(source)
         if source.startswith("/"):
-            return await self._disk.do(self._recognise_here, Path(source))
+            return await self._builder.media.do(self._recognise_here, Path(source))
         if is_image(source):
             raise InvalidRequest("An image is recognised when it is here: add it", field="source", expected="a path, or the URL of a tree")
         return await self._remote.recognise(source)
@@ -199,7 +201,7 @@ class Registry(Mapping[str, Repository]):
         owned = None
         try:
             place = source
-            if await self._disk.do(exposes, source, self._state_dir):
+            if source.startswith("/") and await self._builder.media.do(exposes, source, self._state_dir):
                 raise InvalidRequest(f"{source} {EXPOSED}", field="source", expected="a directory of installer files alone")
             if not source.startswith("/") and is_image(source):
                 owned = await self._download(job, source)

@@ -97,10 +97,13 @@ class Repository:
 
 
 class Builder:
-    """Makes repositories of what the operator named. Images keep their indexes below `index_dir`, mirrors their files below `cache_dir`."""
+    """Makes repositories of what the operator named. Images keep their indexes below `index_dir`, mirrors their files below `cache_dir`.
 
-    def __init__(self, settings: Settings, *, reactor: Any, now: Callable[[], float]) -> None:
+    `media` reads directories and images, which may be on a file server, `disk` what is our own."""
+
+    def __init__(self, settings: Settings, *, reactor: Any, now: Callable[[], float], media: Disk | None = None) -> None:
         self.disk = Disk(reactor)
+        self.media = media or self.disk
         self.client = make_client(reactor, settings.http_proxy)
         self.reading = Reading()
         self.indexes = Indexes(settings.state_dir / "indexes", self.reading)
@@ -114,7 +117,7 @@ class Builder:
     def _layer(self, name: str, text: str, cache_bytes: int, any_case: bool) -> Layer | None:
         if text.startswith("/"):
             path = Path(text)
-            return IsoLayer(path, self.indexes, self.disk) if is_image_file(path) else DirectoryLayer(path, self.disk, any_case=any_case)
+            return IsoLayer(path, self.indexes, self.media) if is_image_file(path) else DirectoryLayer(path, self.media, any_case=any_case)
         url = debian_mirror() if text == "apt" else text
         if url is None:
             log.warn("Repository {name}: this host's apt has no Debian mirror, so that layer is empty", name=name)

@@ -1,4 +1,5 @@
-"""Threads of their own for what boots nodes: what else waits in a thread (a file server that is gone, a name server) holds up no boot."""
+"""Threads of their own for what boots nodes, and for the media of repositories: a file server that is gone holds up neither a boot nor what
+the reactor's own threads do (name look-ups, mirrors, orders)."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Repositories(Plain):
 
     async def _send(self, request: Any, source: Any) -> int:
         if isinstance(source, Opened):
-            return await send_file(request, source, disk=self._rooms.disk, clock=self._rooms.clock)
+            return await send_file(request, source, disk=source.disk or self._rooms.disk, clock=self._rooms.clock)
         if isinstance(source, Fetch):
             return await self._send_growing(request, source)
         if source.size is not None:

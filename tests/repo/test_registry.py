@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from treq.client import HTTPClient
 from treq.testing import RequestTraversalAgent
+from twisted.internet.defer import Deferred
 
 from pxed.config import RepositorySettings, Settings
 from pxed.errors import ConfigError, Conflict, InvalidRequest, NotFound
 from pxed.repo.directory import Opened
+from pxed.repo.disk import Disk
 from pxed.repo.importing import Import
 from pxed.repo.iso import UnreadableImage
 from pxed.repo.recognise import Unrecognised
@@ -41,8 +43,8 @@ class World:
         self.line = Line(self.agent)
         self.registry = self.again()
 
-    def again(self) -> Registry:
-        builder = Builder(self.settings, reactor=self.reactor, now=self.now)
+    def again(self, media: Disk | None = None) -> Registry:
+        builder = Builder(self.settings, reactor=self.reactor, now=self.now, media=media)
         builder.client = HTTPClient(Verbatim(self.line))
         configured = [
             Entry(builder.build(each.name, each.layers, each.cache_bytes), tuple(map(shown, each.layers)), configured=True)
@@ -340,3 +342,23 @@ def test_ended_imports_are_remembered_for_a_while(world: World, tmp_path: Path) 
     assert world.registry.find_import("60").state == "failed"
     with pytest.raises(NotFound):
         world.registry.find_import("1")
+
+
+class Gone(Disk):
+    """The threads of a file server that is gone."""
+
+    def do(self, work: Any, *args: Any) -> Any:
+        return Deferred()
+
+
+def test_a_file_server_that_is_gone_holds_up_its_own_repositories_alone(tmp_path: Path) -> None:
+    """Neither the start, nor an import from somebody's server, nor what that serves."""
+    world = World(tmp_path, RepositorySettings(name="far", layers=(str(media.tree(tmp_path / "far", ROCKY)),)))
+    world.registry = world.again(Gone(world.reactor))
+    world.put({name: body.encode() if isinstance(body, str) else body for name, body in ROCKY.items()})
+    job = world.add("http://mirror/tree", "near")
+    assert (job.state, job.repository) == ("done", "near")
+    assert world.registry.entry("near").medium is not None
+    assert world.registry.entry("far").medium is None
+    for opening in (world.registry["far"].open(".treeinfo"), world.registry.recognise(str(tmp_path / "far"))):
+        assert not Deferred.fromCoroutine(opening).called

@@ -18,6 +18,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 from pxed.repo.cache import Cache
 from pxed.repo.directory import DirectoryLayer
 from pxed.repo.disk import Disk
+from pxed.repo.iso import read_index
 from pxed.repo.isolayer import Indexes, IsoLayer
 from pxed.repo.mirror import Mirror
 from pxed.repo.repository import Repository
@@ -41,6 +42,36 @@ def local(tmp_path: Path) -> World:
     (tmp_path / "boot").mkdir()
     reactor = MemoryReactor()
     return World(tmp_path / "boot", {"debian": Repository("debian", [DirectoryLayer(tree, Disk(reactor))])}, reactor=reactor)
+
+
+class Media(Disk):
+    """Notes what it was asked to do."""
+
+    def __init__(self, reactor: Any) -> None:
+        super().__init__(reactor)
+        self.done: list[Any] = []
+
+    def do(self, work: Any, *args: Any) -> Any:
+        self.done.append(getattr(work, "__name__", work))
+        return super().do(work, *args)
+
+
+@needs("genisoimage")
+def test_media_are_opened_and_read_by_their_own_threads(tmp_path: Path) -> None:
+    tree, reactor = media.tree(tmp_path / "tree", {"LINUX": "kernel"}), MemoryReactor()
+    layers: dict[str, DirectoryLayer | IsoLayer] = {
+        "directory": DirectoryLayer(tree, Media(reactor)),
+        "image": IsoLayer(media.plain(tree, tmp_path / "m.iso"), Indexes(tmp_path / "indexes", read_index), Media(reactor)),
+    }
+    (tmp_path / "boot").mkdir()
+    world = World(tmp_path / "boot", {name: Repository(name, [layer]) for name, layer in layers.items()}, reactor=reactor)
+    for path, size in (("directory/LINUX", 6), ("image/LINUX", 6), ("image.iso", (tmp_path / "m.iso").stat().st_size)):
+        disk = layers[path.partition("/")[0].removesuffix(".iso")]._disk
+        assert isinstance(disk, Media)
+        disk.done.clear()
+        assert len(world.ask("GET", f"/repo/{path}").body) == size
+        assert disk.done[-1] == "pread"
+        assert len(disk.done) > 1
 
 
 def test_a_file_of_a_directory_is_served_with_ranges(local: World) -> None:

@@ -140,7 +140,7 @@ def serve(work: Path, port: int) -> None:
         site = make_site(
             inventory=inventory, timeline=timeline, engine=engine, catalog=catalog, scripts=scripts, repositories=repositories,
             tftproot=work / "www" / "b", settings=settings, api_token="-", reactor=reactor, now=time.time, health=dict, guard=guard,
-            programs=lambda: none, site_lines=lambda _node: [],
+            programs=lambda: none, base_of=lambda _node: None, site_lines=lambda _node: [],
         )  # fmt: skip
         listen(reactor, port, site, interface="127.0.0.1")
 

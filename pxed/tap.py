@@ -277,6 +277,7 @@ class Appliance(service.MultiService):
             health=self.health,
             guard=self.guard,
             programs=lambda: self._programs,
+            base_of=self.dhcp.base_of,
             site_lines=self.dhcp.site_server_lines,
             boot_disk=Disk(self._boot_threads),
             rendering=self.rendering,

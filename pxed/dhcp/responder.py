@@ -320,18 +320,28 @@ class Responder(service.Service):
         address = inet_aton(client)
         links = [each for each in self.interfaces.all() if each.subnets]
         link = next((each for each in links if each.reaches(address)), links[0] if links else None)
-        server = link.server_address(b"", address, self._wanted) if link else None
+        return self._url(link.server_address(b"", address, self._wanted) if link else None)
+
+    def base_of(self, node: Node) -> str | None:
+        """``http://IP[:port]`` as this node reaches us, or will when it is there. None while no served interface has an address."""
+        return self._url(self._side_of(node)[1])
+
+    def _url(self, server: bytes | None) -> str | None:
         port = self._settings.ports.http
         return None if server is None else f"http://{inet_ntoa(server)}" + ("" if port == 80 else f":{port}")
+
+    def _side_of(self, node: Node) -> tuple[Interface | None, bytes | None]:
+        """The interface that this node is behind (the first if that isn't known), and our address there."""
+        links = [each for each in self.interfaces.all() if each.subnets]
+        link = next((each for each in links if each.name == node.interface), links[0] if links else None)
+        return link, link.server_address(b"", inet_aton(node.address or "0.0.0.0"), self._wanted) if link else None
 
     def site_server_lines(self, node: Node) -> list[Piece]:
         """The lines that make the site's own DHCP server send this node here. [] while no served interface has an address, and for a node
         whose network card is not Ethernet's: no boot profile goes by its address."""
         if len(node.mac) != len("00:00:00:00:00:00"):
             return []
-        links = [each for each in self.interfaces.all() if each.subnets]
-        link = next((each for each in links if each.name == node.interface), links[0] if links else None)
-        server = link.server_address(b"", inet_aton(node.address or "0.0.0.0"), self._wanted) if link else None
+        link, server = self._side_of(node)
         if link is None or server is None:
             return []
         subnet = next(each for each in link.subnets if each.address == server)

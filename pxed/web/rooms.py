@@ -22,14 +22,15 @@ from pxed.workflow.install import Install
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """`clock`: IReactorTime; `now`: UTC seconds; `urls(base, token)` makes a `pxed.oses.catalog.Urls`; `site_lines(node)`: see
-    `pxed.node.siteserver`."""
+    """`clock`: IReactorTime; `now`: UTC seconds; `urls(base, token)` makes a `pxed.oses.catalog.Urls`; `base_of(node)`:
+    ``http://10.0.0.1`` as the node reaches us, None while that isn't known; `site_lines(node)`: see `pxed.node.siteserver`."""
 
     inventory: Inventory
     timeline: Timeline
     engine: Engine
     catalog: Catalog
     urls: Callable[[str, str], Urls]
+    base_of: Callable[[Node], str | None]
     disk: Disk
     clock: Any
     now: Callable[[], float]

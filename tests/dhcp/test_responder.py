@@ -16,7 +16,7 @@ from pxed.dhcp.offer import TELL
 from pxed.dhcp.responder import Responder
 from pxed.errors import HostProblem
 from pxed.node.inventory import Inventory
-from pxed.node.model import Boot
+from pxed.node.model import Boot, Node
 from pxed.node.timeline import Timeline
 from tests.dhcp import clients
 from tests.dhcp.netns import Cable, inside, needs_root
@@ -194,6 +194,20 @@ def test_the_sites_server_is_told_real_values_of_the_nodes_own_interface() -> No
     world.ask(clients.http_boot(), index=3)
     text = {piece.server: piece.text for piece in world.responder.site_server_lines(world.node)}["dnsmasq"]
     assert "http://10.3.0.1/b/snponly.efi" in text
+
+
+def test_a_node_reaches_us_at_our_address_on_its_own_interface() -> None:
+    world = World(links=(link("eth0", 2), link("eth1", 3, "10.3.0.1/24")), settings={"ports": {"http": 8080}})
+    assert world.responder.base_of(Node("", ("52:54:00:00:00:99",), first_seen=0.0, last_seen=0.0)) == "http://10.0.0.1:8080"
+    world.ask(clients.rom(7), index=3)
+    assert world.responder.base_of(world.node) == "http://10.3.0.1:8080"
+
+
+def test_nobody_reaches_us_while_no_interface_has_an_address() -> None:
+    world = World()
+    world.links.clear()
+    world.responder.interfaces.refresh()
+    assert world.responder.base_of(world.node) is None
 
 
 def test_a_zero_hardware_address_names_nobody() -> None:

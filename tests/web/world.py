@@ -202,6 +202,8 @@ class World:
         self.guard = Guard(inventory=self.inventory, timeline=self.timeline, seconds=self.reactor.seconds)
         self.programs = BootPrograms([])
         self.urls: Callable[[str, str], Any] = Urls
+        self.bases: dict[str, str] = {}
+        """Where nodes reach us, by MAC address."""
         settings = Settings(state_dir=self.root.parent / "state", repository=())
         self.registry = Registry(
             [Entry(each, (), configured=True) for each in ({"debian": Repository("debian", [])} | dict(self.repositories)).values()],
@@ -233,6 +235,7 @@ class World:
             health=lambda: {"status": "ok"},
             guard=self.guard,
             programs=lambda: self.programs,
+            base_of=lambda node: self.bases.get(node.mac),
             site_lines=lambda node: [Piece("dnsmasq", "/etc/dnsmasq.d/pxed.conf", f"dhcp-mac=set:x,{node.mac}\n")],
         )
 

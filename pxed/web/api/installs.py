@@ -51,7 +51,7 @@ class Installs:
     async def preview(self, request: Any) -> tuple[int, Json]:
         handle, prepared = await self._prepared(request)
         node = self._known(handle) or Node("", (self._mac(handle),), first_seen=0.0, last_seen=0.0)
-        urls = self._rooms.urls(request.base, PREVIEW_TOKEN)
+        urls = self._rooms.urls(self._rooms.base_of(node) or request.base, PREVIEW_TOKEN)
         files = await self._rooms.disk.do(self._rooms.catalog.preview, prepared, node, urls)
         return 200, {"files": files, "warnings": self._warnings(prepared, node)}
 

@@ -133,6 +133,13 @@ def test_a_preview_of_a_known_node_names_it(api: Api) -> None:
     assert "web1" in api.send("POST", "/preview", {**ORDER, "node": "web1", "options": {}})["files"]["boot.ipxe"]
 
 
+def test_a_preview_shows_the_urls_that_the_node_will_get_however_the_operator_reached_the_api(api: Api, world: World) -> None:
+    world.bases[MAC] = "http://10.3.0.1:8080"
+    files = api.send("POST", "/preview", {**ORDER, "node": MAC})["files"]
+    assert "http://10.3.0.1:8080/i/TOKEN/" in files["boot.ipxe"]
+    assert "http://10.0.0.1" not in files["boot.ipxe"]
+
+
 def test_installs_are_listed_by_node_and_state(api: Api, world: World) -> None:
     first = api.send("POST", "/installs", ORDER, code=201)
     other = api.send("POST", "/installs", {**ORDER, "node": "52:54:00:00:00:01"}, code=201)

@@ -189,7 +189,8 @@ class Prefix:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = {
-            "PATH": os.environ["PATH"], "HOME": str(folder), "WINEPREFIX": str(folder / "prefix"), "WINEDEBUG": "-all",
+            "PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder), "WINEPREFIX": str(folder / "prefix"),
+            "WINEDEBUG": "-all",
             "WINEDLLOVERRIDES": f"mscoree,mshtml=;{','.join(f'{name}.exe' for name in PROGRAMS)}=n",
         }  # fmt: skip
         fixed = subprocess.run([*_FIXED, "true"], check=False, capture_output=True).returncode == 0  # not everybody may, in a container

@@ -123,6 +123,17 @@ def test_a_machine_that_reaches_ipxe_all_the_same_is_sent_on_to_its_disk(
         assert scene.wire.from_appliance(mac=machine.mac) == []
 
 
+def test_a_machine_whose_ipxe_cannot_switch_it_off_goes_on_to_its_disk(debian: Assets, say: Callable[[str], None]) -> None:
+    """Debian's iPXE has no ``poweroff``. Fails when the script ends there: the machine then stands at iPXE's prompt."""
+    with Scene(debian, name="poweroff-bios", say=say, site_boot=SITE_BOOT) as scene:
+        machine = scene.machine("bios", disk=write_disk(scene.folder / "local.disk", BOOTED))
+        scene.appliance.cli("node", "add", machine.mac)
+        scene.appliance.cli("node", "localboot", machine.mac, "poweroff")
+        machine.power_on()
+        machine.await_console(rf"pxed: this iPXE cannot power off[\s\S]*{BOOTED}", within=120)
+        say(f"        {machine.name}: no poweroff in this iPXE, sent on to its disk")
+
+
 def test_the_clock_of_wire_and_timeline_agree(scene: Scene) -> None:
     """What pxed's timeline says of offers is on the wire: no offer is recorded that was not made. Fails when events are invented."""
     since = time.time() - 3600

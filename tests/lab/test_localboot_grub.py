@@ -11,6 +11,7 @@ from tests.lab import chains
 from tests.lab.assets import Assets
 from tests.lab.esp import write_esp
 from tests.lab.machine import DISK_BYTES
+from tests.lab.process import eventually
 from tests.lab.scene import Scene
 from tests.lab.test_boot import SITE_BOOT
 
@@ -43,3 +44,17 @@ def test_uefi_leaves_ipxe_through_grub_for_the_loader_on_its_disk(debian: Assets
         fetched = [text for text in told if "was sent on to its disk" in text]
         assert len(fetched) >= 2, f"iPXE's script, then GRUB's; TFTP was asked for {asked}"
         machine.power_off()
+
+
+def test_uefi_is_switched_off_through_grub_where_ipxe_cannot(debian: Assets, say: Callable[[str], None]) -> None:
+    """Debian's iPXE has no ``poweroff``, GRUB has ``halt``. Fails when the script leaves iPXE for the disk: the machine then stays on."""
+    tree = chains.unpacked("amd64", say=say)
+    with Scene(debian, name="poweroff-grub", say=say, site_boot=SITE_BOOT) as scene:
+        chains.give(scene.appliance, tree, awaited="secureboot/x86_64/grubx64.efi")
+        machine = scene.machine("uefi", disk=write_esp(scene.folder / "esp.disk", LOADER.read_bytes(), size=DISK_BYTES))
+        scene.appliance.cli("node", "add", machine.mac)
+        scene.appliance.cli("node", "localboot", machine.mac, "poweroff")
+        machine.power_on()
+        eventually(f"{machine.name} switched off", lambda: not machine.on, within=120)
+        assert "pxed: this iPXE cannot power off" in machine.console()
+        say(f"        {machine.name}: switched off by GRUB")

@@ -211,6 +211,7 @@ def test_ipxe_hands_the_kernel_the_line_that_was_meant(tmp_path: Path) -> None:
         ("sanboot", "Booting from SAN device 0x80"),
         ("exit1", "nothing to install on rack 1"),
         ("exit0", "nothing to install on rack 1"),
+        ("poweroff", "this iPXE cannot power off"),
     ],
 )
 def test_a_node_with_nothing_to_install_leaves_ipxe_the_way_that_was_chosen(tmp_path: Path, way: str, shown: str) -> None:
@@ -224,4 +225,4 @@ def test_a_node_with_nothing_to_install_leaves_ipxe_the_way_that_was_chosen(tmp_
         seconds=60,
     )
     assert shown in unwrapped(screen)
-    assert ("0x81" in screen) == (way in ("auto", "sanboot"))
+    assert ("0x81" in screen) == (way in ("auto", "sanboot", "poweroff"))

@@ -147,7 +147,7 @@ def test_a_node_with_nothing_to_install_gets_a_way_out_of_ipxe(way: str | None) 
     assert script.startswith("#!ipxe\n")
     assert "${b}" not in script
     assert script.rstrip().splitlines()[-1] == ("exit 0" if way == "exit0" else "exit 1")
-    assert ("sanboot" in script) == (way in ("auto", "sanboot", "grub", None, "nonsense"))
+    assert ("sanboot" in script) == (way not in ("exit0", "exit1"))
     assert ("poweroff" in script.replace("Way: poweroff", "")) == (way == "poweroff")
 
 
@@ -160,6 +160,8 @@ def test_a_node_may_leave_ipxe_through_grub_where_there_is_one() -> None:
     without = CATALOG.localboot(FakeNode(localboot="grub"), "ipxe", "http://10.0.0.1:8080", None)
     assert "there is no GRUB" in without
     assert "iseq ${platform} efi && goto leave || goto disk" in without
+    off = CATALOG.localboot(FakeNode(localboot="poweroff"), "ipxe", "http://10.0.0.1:8080", "secureboot/x86_64/grubx64.efi")
+    assert off.index("poweroff || ") < off.index("chain http://10.0.0.1:8080/b/secureboot/x86_64/grubx64.efi || goto leave")
 
 
 def test_nobody_in_particular_also_gets_a_way_out() -> None:

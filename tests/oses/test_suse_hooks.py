@@ -44,11 +44,7 @@ def test_what_the_machine_lacks_ends_the_install_before_anything_is_touched(tmp_
 
 def post(folder: Path, family: str, release: str, *, refuse: int = 0, run: bool = False, **options: Any) -> Sandbox:
     box = machine(folder, refuse=refuse, run=run)
-    written = files(family, release, **options)
-    box.serve(written)
-    ended = box.run(written["post.sh"])
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert box.pwned() == []
+    box.hook(files(family, release, **options), "post.sh")
     return box
 
 

@@ -152,11 +152,7 @@ def late(folder: Path, shell: str = "dash", **options: Any) -> Sandbox:
         box.net(f"eth{number + 6}", mac)
     (box.root / "target/etc/netplan").mkdir()
     (box.root / "target/etc/netplan/01-netcfg.yaml").touch()
-    written = files(**options)
-    box.serve(written)
-    ended = box.run(written["late.sh"])
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert box.pwned() == []
+    box.hook(files(**options), "late.sh")
     return box
 
 

@@ -167,6 +167,14 @@ def text(body: Mapping[str, Any], name: str, *, required: bool = False) -> str |
     raise InvalidRequest(f"{name} {'is missing' if value is None else 'is no text'}", field=name, expected="a text")
 
 
+def found(field: str, find: Callable[[str], E], value: str) -> E:
+    """`find(value)`, whose NotFound says that it was `field` that named it."""
+    try:
+        return find(value)
+    except NotFound as e:
+        raise NotFound(str(e), field=field) from None
+
+
 def number(request: Any, name: str, *, default: int, most: int = 1 << 62) -> int:
     """The whole number in the query at `name`. InvalidRequest."""
     given = request.argument(name)

@@ -137,10 +137,7 @@ class Installs:
             raise InvalidRequest(str(e), field="node", expected=e.expected) from None
 
     def _find(self, handle: str) -> Node:
-        try:
-            return self._rooms.inventory.find(handle)
-        except NotFound as e:
-            raise NotFound(str(e), field="node") from None
+        return gate.found("node", self._rooms.inventory.find, handle)
 
     def _mac(self, handle: str) -> str:
         try:

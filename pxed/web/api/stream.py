@@ -54,11 +54,12 @@ class Stream:
         StorageUnavailable before the first byte."""
         if len(self._followers) >= FOLLOWERS:
             raise StorageUnavailable(f"{FOLLOWERS} clients follow the timeline already")
-        handle = request.argument("node")
-        node = self._rooms.inventory.find(handle).id if handle else None
+        handle, install_id = request.argument("node"), request.argument("install")
+        node = gate.found("node", self._rooms.inventory.find, handle).id if handle else None
+        install = gate.found("install", self._rooms.engine.get, install_id).id if install_id else None
         last = request.getHeader(b"last-event-id")
         after = int(last) if last and last.isdigit() and len(last) < 19 else gate.number(request, "after", default=-1, most=1 << 60)
-        follower = Follower(request, self, node=node, install=request.argument("install") or None)
+        follower = Follower(request, self, node=node, install=install)
         self._join(follower)
         try:
             await follower.begin(self._rooms.timeline, after)

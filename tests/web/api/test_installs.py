@@ -194,4 +194,5 @@ def test_what_can_be_installed_and_how_is_listed(api: Api) -> None:
     assert api.fails("GET", "/oses/plan9")["status"] == 404
     assert "preseedExtra" in api.get("/oses/ubuntu?release=18.04")["schema"]["properties"]
     assert "preseedExtra" not in api.get("/oses/ubuntu")["schema"]["properties"]
-    assert api.fails("GET", "/oses/ubuntu?release=4.10")["status"] == 404
+    error = api.fails("GET", "/oses/ubuntu?release=4.10")
+    assert (error["status"], error["field"]) == (404, "release")

@@ -170,10 +170,12 @@ def test_more_live_events_during_a_replay_than_may_be_held_are_read_from_the_sto
 
 def test_followers_of_a_node_or_an_install_get_only_its_events(world: World) -> None:
     node = world.inventory.seen(MAC)
-    by_node, by_install, by_both = follow(world, f"?node={MAC}"), follow(world, "?install=i1"), follow(world, f"?node={node.id}&install=i1")
+    install = world.armed(mac="52:54:00:00:00:09")[1].id
+    by_node, by_install = follow(world, f"?node={MAC}"), follow(world, f"?install={install}")
+    by_both = follow(world, f"?node={node.id}&install={install}")
     world.timeline.record("syslog", "node", node=node.id)
-    world.timeline.record("syslog", "install", install="i1")
-    world.timeline.record("syslog", "both", node=node.id, install="i1")
+    world.timeline.record("syslog", "install", install=install)
+    world.timeline.record("syslog", "both", node=node.id, install=install)
     world.timeline.record("syslog", "neither")
     tick(world)
     assert texts(by_node) == ["node", "both"]
@@ -182,7 +184,8 @@ def test_followers_of_a_node_or_an_install_get_only_its_events(world: World) -> 
 
 
 def test_a_quiet_stream_is_kept_alive_with_comments(world: World) -> None:
-    client, filtered = follow(world), follow(world, "?install=none")
+    install = world.armed()[1].id
+    client, filtered = follow(world), follow(world, f"?install={install}")
     world.reactor.advance(KEEP_ALIVE + 1)
     for each in (client, filtered):
         assert b"\n:\n\n" in each.responses()[0].body
@@ -223,9 +226,11 @@ def test_a_follower_that_leaves_during_the_replay_is_forgotten(world: World) -> 
     assert not listeners(world)
 
 
-@pytest.mark.parametrize(("query", "status"), [("?node=nobody", 404), ("?after=x", 422)])
-def test_a_wrong_request_is_a_json_error(api: Api, query: str, status: int) -> None:
-    assert api.fails("GET", f"/events{query}")["status"] == status
+@pytest.mark.parametrize(("field", "value", "status"), [("node", "nobody", 404), ("install", "none", 404), ("after", "x", 422)])
+def test_a_wrong_request_is_a_json_error_that_names_the_field(api: Api, world: World, field: str, value: str, status: int) -> None:
+    error = api.fails("GET", f"/events?{field}={value}")
+    assert (error["status"], error["field"]) == (status, field)
+    assert not listeners(world)
 
 
 def test_while_the_store_is_away_a_replay_is_a_503_and_nobody_is_left_behind(api: Api, world: World) -> None:

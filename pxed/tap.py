@@ -45,10 +45,10 @@ from pxed.probe import PortProbe, Whereabouts
 from pxed.repo.bootprograms import BootPrograms, Rescan
 from pxed.repo.disk import Disk
 from pxed.repo.registry import Registry, make_registry
-from pxed.repo.threads import BootThreads
 from pxed.store import Store
 from pxed.syslog.receiver import Receiver, Syslog
 from pxed.tftp import TftpService, TransferEvent
+from pxed.threads import Threads
 from pxed.web.connection import listen
 from pxed.web.site import make_site
 from pxed.workflow.engine import Engine
@@ -65,7 +65,7 @@ log = Logger()
 
 class Appliance(service.MultiService):
     """All of pxed as one service. Nothing is read from a port before `_begin` has opened the store and resumed the installs.
-    `store`, `boot_threads`: others than its own (tests: without threads)."""
+    `store`, `threads`: others than its own (tests: without threads)."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Appliance(service.MultiService):
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         store: Store | None = None,
-        boot_threads: BootThreads | None = None,
+        threads: Threads | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -84,15 +84,14 @@ class Appliance(service.MultiService):
         self._started = monotonic()
         self._monotonic = monotonic
         self.store = store or Store(settings.database_url, reactor=reactor)
+        self.threads = threads or Threads(reactor)
         self.timeline = Timeline(now=now, store=self.store)
         self.inventory = Inventory(now=now, store=self.store, timeline=self.timeline)
         self.repositories: Registry | None = None
         resources = Resources(media=self._media, holds=lambda path: path in self._programs.files)
         self._apart = Apart({family.name: family.templates for family in families if family.templates})
         self.catalog = Catalog(families, own=self._apart.of, resources=resources)
-        self._rendering_threads = [boot_threads or BootThreads(reactor, most=1, name=name) for name in ("render", "render-own")]
-        ours, own = (threads.do for threads in self._rendering_threads)
-        self.rendering = Rendering(self.catalog, ours=ours, own=own)
+        self.rendering = Rendering(self.catalog, ours=self.threads.render.do, own=self.threads.render_own.do)
         self.engine = Engine(
             store=self.store,
             inventory=self.inventory,
@@ -107,8 +106,6 @@ class Appliance(service.MultiService):
         self.collector = Collector(reactor, lambda: self.tftp.active > 0)
         self._programs = BootPrograms([])
         self._read_programs = Rescan()
-        self._boot_threads = boot_threads or BootThreads(reactor)
-        self._media_threads = boot_threads or BootThreads(reactor, name="media")
         self._rescan = Again(reactor, self._look_for_programs, RESCAN_EVERY)
         self._forgetting = LoopingCall(self._forget)
         self._forgetting.clock = reactor
@@ -140,7 +137,7 @@ class Appliance(service.MultiService):
             port=settings.ports.tftp,
             virtual=self._boot_script,
             blksize_cap=self._blksize_cap,
-            in_thread=self._boot_threads.do,
+            in_thread=self.threads.boot.do,
         )
         self.syslog = Receiver(
             Syslog(inventory=self.inventory, timeline=self.timeline, clock=reactor, on_line=self._installer_line),
@@ -176,8 +173,7 @@ class Appliance(service.MultiService):
         self._begun.addErrback(self._could_not_begin)
 
     async def _begin(self) -> None:
-        for threads in (self._boot_threads, *self._rendering_threads, self._media_threads):
-            threads.start()
+        self.threads.start()
         await self._open_store()
         await self.timeline.load()
         await self.inventory.load()
@@ -232,7 +228,7 @@ class Appliance(service.MultiService):
         self._reactor.stop()
 
     async def _stop(self) -> None:
-        """Doors first, then the installs, then what they write to."""
+        """Doors first, then the installs, then what they write to. Threads last: one may never come back."""
         self.lateness.stop()
         self._rescan.stop()
         self.collector.stop()
@@ -250,8 +246,7 @@ class Appliance(service.MultiService):
                 log.warn("What happened last could not be stored: {error}", error=e)
         await self.store.close()
         self._apart.stop()
-        for threads in (self._boot_threads, *self._rendering_threads, self._media_threads):
-            threads.stop()
+        self.threads.stop()
 
     def stopService(self) -> defer.Deferred[None]:
         super().stopService()
@@ -261,7 +256,7 @@ class Appliance(service.MultiService):
 
     # ---- what joins the rooms ---------------------------------------------------------------------------------------------------
     def _listen_http(self) -> Any:
-        self.repositories = make_registry(self.settings, reactor=self._reactor, now=self._now, media=Disk(self._media_threads))
+        self.repositories = make_registry(self.settings, reactor=self._reactor, now=self._now, media=Disk(self.threads.media))
         site = make_site(
             inventory=self.inventory,
             timeline=self.timeline,
@@ -279,7 +274,7 @@ class Appliance(service.MultiService):
             programs=lambda: self._programs,
             base_of=self.dhcp.base_of,
             site_lines=self.dhcp.site_server_lines,
-            boot_disk=Disk(self._boot_threads),
+            boot_disk=Disk(self.threads.boot),
             rendering=self.rendering,
         )
         try:
@@ -393,6 +388,7 @@ def makeService(options: Options) -> service.IService:
     """What twistd calls: opens, binds and waits for nothing."""
     from twisted.internet import reactor
 
-    appliance = Appliance(options["settings"], reactor, families=options["families"])
+    threads = Threads(reactor, shared=[reactor.getThreadPool()])  # type: ignore[attr-defined]
+    appliance = Appliance(options["settings"], reactor, families=options["families"], threads=threads)
     on_hangup(reactor, appliance.look_again)
     return service.IService(appliance)

@@ -183,11 +183,11 @@ async def test_after_a_restart_no_template_is_compiled_when_the_first_node_asks(
         appliance = Appliance(settings, reactor)
         appliance.startService()
         try:
-            await appliance._boot_threads.do(http, ports["http"], "/health")  # it is up
+            await appliance.threads.boot.do(http, ports["http"], "/health")  # it is up
             if restarted:
                 assert "boot/linux.ipxe.j2" in compiled
                 compiled.clear()
-                script = await appliance._boot_threads.do(http, ports["http"], "/p/525400123456")
+                script = await appliance.threads.boot.do(http, ports["http"], "/p/525400123456")
                 assert b"\nkernel " in script
                 assert compiled == []
             else:
@@ -211,12 +211,12 @@ async def test_a_file_server_that_is_gone_holds_up_no_boot(tmp_path: Path) -> No
     (settings.boot_root / "own.efi").write_bytes(b"boot program")
     appliance = Appliance(settings, reactor)
     appliance.startService()
-    await appliance._boot_threads.do(http, ports["http"])  # it is up
+    await appliance.threads.boot.do(http, ports["http"])  # it is up
     pool, gone = reactor.getThreadPool(), threading.Event()
     waiting = [deferToThread(gone.wait, 300) for _ in range(pool.max + 5)]
     try:
         for fetch, port in ((http, ports["http"]), (tftp, ports["tftp"])):
-            assert await appliance._boot_threads.do(fetch, port) == b"boot program"
+            assert await appliance.threads.boot.do(fetch, port) == b"boot program"
     finally:
         gone.set()
         for each in waiting:
@@ -235,11 +235,11 @@ async def test_repositories_on_a_file_server_that_is_gone_hold_up_nothing_else(t
     settings = load(None, {"state_dir": tmp_path / "state", "interfaces": ["lo"], "ports": ports, "repository": repository})
     appliance = Appliance(settings, reactor)
     appliance.startService()
-    await appliance._boot_threads.do(http, ports["http"], "/health")  # it is up
+    await appliance.threads.boot.do(http, ports["http"], "/health")  # it is up
     pool, gone = reactor.getThreadPool(), threading.Event()
     waiting = [deferToThread(gone.wait, 300) for _ in range(pool.max + 5)]
     try:
-        assert await appliance._boot_threads.do(http, ports["http"], "/repo/debian/linux") == b"kernel"
+        assert await appliance.threads.boot.do(http, ports["http"], "/repo/debian/linux") == b"kernel"
     finally:
         gone.set()
         for each in waiting:
@@ -253,7 +253,7 @@ async def test_what_boot_loaders_ask_for_of_their_own_accord_is_answered_by_tftp
     ports = {name: int(free_port()) for name in ("http", "dhcp", "pxe", "tftp", "syslog")}
     appliance = Appliance(load(None, {"state_dir": tmp_path / "state", "interfaces": ["lo"], "ports": ports}), reactor)
     appliance.startService()
-    ask = appliance._boot_threads.do
+    ask = appliance.threads.boot.do
     try:
         for name, says in (
             ("autoexec.ipxe", b"http://127.0.0.1:%d/p/" % ports["http"]),
@@ -276,7 +276,7 @@ async def test_an_installers_line_by_tcp_reaches_its_nodes_timeline_and_health_c
     appliance.startService()
     told: list[Event] = []
     try:
-        await appliance._boot_threads.do(http, ports["http"], "/health")  # it is up
+        await appliance.threads.boot.do(http, ports["http"], "/health")  # it is up
         node = appliance.inventory.seen("52:54:00:12:34:56")
         appliance.inventory.note_address(node.mac, "127.0.0.1")
         appliance.timeline.subscribe(told.append)

@@ -21,7 +21,7 @@ from pxed.oses.family import Family
 from pxed.oses.own_build import defaulted
 from pxed.oses.render import TemplateProblem
 from pxed.oses.rendering import Rendering
-from pxed.repo.threads import BootThreads
+from pxed.threads import Threads
 from tests.conftest import reactor
 from tests.oses.families import CASES, RESOURCES, sample
 from tests.oses.samples import URLS, FakeNode, install_of
@@ -110,10 +110,9 @@ async def test_the_reactor_keeps_time_while_a_hostile_template_is_rendered(hosti
     process = apart_of({"debian/answers.preseed.j2": hostile}, limit=2.0)
     catalog = Catalog(own(FAMILIES[:1], {"debian/answers.preseed.j2": hostile}), own=process.of)
     prepared = Catalog().prepare("debian", "12", {"hostname": "web1"})
-    threads = [BootThreads(reactor, most=1), BootThreads(reactor, most=1)]
-    for each in threads:
-        each.start()
-    rendering = Rendering(catalog, ours=threads[0].do, own=threads[1].do)
+    threads = Threads(reactor)
+    threads.start()
+    rendering = Rendering(catalog, ours=threads.render.do, own=threads.render_own.do)
     beats: list[float] = []
     heart = LoopingCall(lambda: beats.append(time.monotonic()))
     beating: Deferred[Any] = heart.start(0.01)
@@ -124,6 +123,5 @@ async def test_the_reactor_keeps_time_while_a_hostile_template_is_rendered(hosti
         heart.stop()
         await beating
         process.stop()
-        for each in threads:
-            each.stop()
+        threads.stop()
     assert max(after - before for before, after in pairwise(beats)) < 0.25  # a busy machine's own doing

@@ -19,10 +19,10 @@ from twisted.python.failure import Failure
 
 from pxed.config import load
 from pxed.dhcp.interfaces import Interfaces
-from pxed.repo.threads import BootThreads
 from pxed.store.database import Database
 from pxed.tap import Appliance as Service
 from pxed.testing import NOON, MemoryStore
+from pxed.threads import OwnThreads, Threads
 from tests.dhcp.decode import Answer, decoded
 from tests.dhcp.world import SERVER, RecordingDoor, Sent, link
 from tests.repo import images
@@ -63,11 +63,10 @@ class _Door(RecordingDoor):
     def close(self) -> None: ...
 
 
-class _AtOnce(BootThreads):
+class _AtOnce(OwnThreads):
     """No threads: whatever is asked is done by who asks."""
 
     def start(self) -> None: ...
-    def stop(self) -> None: ...
     def getThreadPool(self) -> Any:
         return ImmediatePool()
 
@@ -144,9 +143,8 @@ class Appliance:
         self._database = Database(self.settings.database_url)
         self._database.upgrade()
         store = MemoryStore(self._database)
-        service = Service(
-            self.settings, self._reactor, now=self.now, monotonic=self.seconds, store=store, boot_threads=_AtOnce(self._reactor)
-        )
+        threads = Threads(self._reactor, own=_AtOnce)
+        service = Service(self.settings, self._reactor, now=self.now, monotonic=self.seconds, store=store, threads=threads)
         service.dhcp.interfaces = Interfaces(read=lambda: [link()])
         service.dhcp.interfaces.refresh()
         for port in (67, 4011):

@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pxed import __version__
-from pxed.again import Again, on_hangup
+from pxed.again import on_hangup
 from pxed.collector import Collector
 from pxed.config import Settings, prepare_state
 from pxed.dhcp.responder import Responder
@@ -42,9 +42,9 @@ from pxed.oses.rendering import Rendering
 from pxed.oses.scripts import BootScripts
 from pxed.oses.sealing import Sealing
 from pxed.probe import PortProbe, Whereabouts
-from pxed.repo.bootprograms import BootPrograms, Rescan
 from pxed.repo.disk import Disk
 from pxed.repo.registry import Registry, make_registry
+from pxed.repo.watched import WatchedPrograms
 from pxed.store import Store
 from pxed.syslog.receiver import Receiver, Syslog
 from pxed.tftp import TftpService, TransferEvent
@@ -57,8 +57,6 @@ from pxed.workflow.install import Install
 DAY = 86_400.0
 FORGET_EVERY = 600.0
 """Seconds between two looks for installs that ended too long ago to be kept."""
-RESCAN_EVERY = 30.0
-"""Seconds between two looks at the directory of boot programs."""
 
 log = Logger()
 
@@ -88,7 +86,8 @@ class Appliance(service.MultiService):
         self.timeline = Timeline(now=now, store=self.store)
         self.inventory = Inventory(now=now, store=self.store, timeline=self.timeline)
         self.repositories: Registry | None = None
-        resources = Resources(media=self._media, holds=lambda path: path in self._programs.files)
+        self.programs = WatchedPrograms(reactor, settings.boot_root, chain=settings.dhcp.boot_chain)
+        resources = Resources(media=self._media, holds=self.programs.holds)
         self._apart = Apart({family.name: family.templates for family in families if family.templates})
         self.catalog = Catalog(families, own=self._apart.of, resources=resources)
         self.rendering = Rendering(self.catalog, ours=self.threads.render.do, own=self.threads.render_own.do)
@@ -104,9 +103,6 @@ class Appliance(service.MultiService):
         )
         self.lateness = Lateness(reactor, monotonic)
         self.collector = Collector(reactor, lambda: self.tftp.active > 0)
-        self._programs = BootPrograms([])
-        self._read_programs = Rescan()
-        self._rescan = Again(reactor, self._look_for_programs, RESCAN_EVERY)
         self._forgetting = LoopingCall(self._forget)
         self._forgetting.clock = reactor
         self.guard = Guard(inventory=self.inventory, timeline=self.timeline, seconds=monotonic)
@@ -114,7 +110,7 @@ class Appliance(service.MultiService):
             reactor=reactor,
             inventory=self.inventory,
             timeline=self.timeline,
-            programs=lambda: self._programs,
+            programs=lambda: self.programs.present,
             settings=settings,
             now=now,
             guard=self.guard,
@@ -126,7 +122,7 @@ class Appliance(service.MultiService):
             catalog=self.catalog,
             urls=partial(Urls, syslog_port=settings.ports.syslog),
             guard=self.guard,
-            grub=self._grub,
+            grub=self.programs.grub,
             rendering=self.rendering,
         )
         self.tftp = TftpService(
@@ -177,7 +173,7 @@ class Appliance(service.MultiService):
         await self._open_store()
         await self.timeline.load()
         await self.inventory.load()
-        self._programs = await self._scan()
+        await self.programs.load()
         if self.repositories is not None:
             await self.repositories.load()
         await self.engine.start()
@@ -187,7 +183,7 @@ class Appliance(service.MultiService):
             door.startService()
         self.lateness.start()
         self.http.startReading()
-        self._rescan.start()
+        self.programs.start()
         self._forgetting.start(FORGET_EVERY)
         await self._in_thread(self._write_endpoint)
         log.info(
@@ -230,7 +226,7 @@ class Appliance(service.MultiService):
     async def _stop(self) -> None:
         """Doors first, then the installs, then what they write to. Threads last: one may never come back."""
         self.lateness.stop()
-        self._rescan.stop()
+        self.programs.stop()
         self.collector.stop()
         if self._forgetting.running:
             self._forgetting.stop()
@@ -271,7 +267,7 @@ class Appliance(service.MultiService):
             now=self._now,
             health=self.health,
             guard=self.guard,
-            programs=lambda: self._programs,
+            programs=lambda: self.programs.present,
             base_of=self.dhcp.base_of,
             site_lines=self.dhcp.site_server_lines,
             boot_disk=Disk(self.threads.boot),
@@ -298,7 +294,7 @@ class Appliance(service.MultiService):
                 "dhcp": self.dhcp.status(),
                 "tftp": {"active": self.tftp.active, **self.tftp.counters()},
                 "syslog": self.syslog.status(),
-                "boot_programs": [program.path for program in self._programs.all()],
+                "boot_programs": [program.path for program in self.programs.present.all()],
             },
             "interfaces": list(self.settings.interfaces),
             "lateness": self.lateness.figures(),
@@ -331,10 +327,6 @@ class Appliance(service.MultiService):
     def _media(self, name: str) -> Mapping[str, Any]:
         return self.repositories.media(name) if self.repositories is not None else {}
 
-    def _grub(self, arch: int | None) -> str | None:
-        program = self._programs.grub(arch)
-        return program.path if program is not None else None
-
     def _whereabouts(self, install: Install) -> Whereabouts:
         """Where the system of `install` may be found: where its node was seen last, and where its options put it."""
         node = self.inventory.get(install.node_id)
@@ -365,15 +357,7 @@ class Appliance(service.MultiService):
         """SIGHUP: at the interfaces and the boot programs, at once. Nothing that is under way notices."""
         log.info("SIGHUP: looking at the interfaces and the boot programs again")
         self.dhcp.wire.refresh()
-        self._rescan.at_once()
-
-    def _look_for_programs(self) -> defer.Deferred[None]:
-        """In a thread: what the operator drops there is offered without a restart."""
-        found = partial(setattr, self, "_programs")
-        return self._scan().addCallbacks(found, lambda failure: log.failure("Boot programs can't be read", failure))
-
-    def _scan(self) -> defer.Deferred[BootPrograms]:
-        return self._in_thread(partial(self._read_programs, chain=self.settings.dhcp.boot_chain), self.settings.boot_root)
+        self.programs.at_once()
 
     def _write_endpoint(self) -> None:
         """Where the CLI finds us, for whoever may read the state directory."""

@@ -74,11 +74,11 @@ def test_the_doors_share_one_guard_the_quirks_and_the_boot_programs(tmp_path: Pa
     appliance.inventory.note_address(node.mac, "10.0.0.9")
     assert appliance._blksize_cap("10.0.0.9") == 1024
     assert appliance._blksize_cap("10.0.0.10") is None
-    assert appliance._grub(7) is None
-    appliance._programs = BootPrograms([BootProgram("grubx64.efi", "x86_64", "grub", 1)])
-    assert appliance._grub(16) == "grubx64.efi"
-    assert appliance._grub(11) is None
-    assert appliance._grub(None) is None
+    assert appliance.programs.grub(7) is None
+    appliance.programs.present = BootPrograms([BootProgram("grubx64.efi", "x86_64", "grub", 1)])
+    assert appliance.programs.grub(16) == "grubx64.efi"
+    assert appliance.programs.grub(11) is None
+    assert appliance.programs.grub(None) is None
     assert appliance.dhcp.guard is appliance.guard
     assert appliance.scripts._guard is appliance.guard
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -98,9 +98,13 @@ def twistd(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def free_port() -> str:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return str(sock.getsockname()[1])
+    """Of TCP and UDP alike, at every address."""
+    while True:
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            tcp.bind(("0.0.0.0", 0))
+            with suppress(OSError):
+                udp.bind(tcp.getsockname())
+                return str(tcp.getsockname()[1])
 
 
 def test_a_missing_interface_is_one_sentence_and_status_2(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from pxed import scheduling
 from pxed.errors import PxedError, StorageUnavailable
 from pxed.store.batch import Job, commit_batch
 from pxed.store.database import Database, unavailable
@@ -58,11 +59,12 @@ class Store:
         self.operations = 0
 
     async def open(self) -> None:
-        """Start the thread, open the database, bring its schema up to date. Once. ConfigError, HostProblem (PostgreSQL: no
-        driver, or another appliance uses the database), StorageUnavailable."""
+        """Start the thread, open the database, bring its schema up to date. Once, in the reactor's thread. ConfigError, HostProblem
+        (PostgreSQL: no driver, or another appliance uses the database), StorageUnavailable."""
         if self._thread is not None:
             raise RuntimeError("a store is opened once")
         sys.setswitchinterval(SHARE)
+        scheduling.soon()
         opened: Deferred[None] = Deferred()
         self._thread = Thread(target=self._work, args=(opened,), name="pxed-store", daemon=True)
         self._thread.start()
@@ -126,6 +128,7 @@ class Store:
     # in the writer's thread
 
     def _work(self, opened: Deferred[None]) -> None:
+        scheduling.later()
         try:
             database = Database(self._url)
             database.upgrade()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import sqlite3
 import sys
 import threading
@@ -17,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from twisted.internet.defer import Deferred, gatherResults
 
 from pxed.errors import ConfigError, StorageUnavailable
+from pxed.scheduling import NICER
 from pxed.store import Store
 from pxed.store.database import understood
 from pxed.store.lazy import Batch, LazyWriter
@@ -98,6 +100,14 @@ def test_the_database_is_in_wal_mode_with_synchronous_full_and_foreign_keys(stor
         ]
 
     assert pump.until(store.read(pragmas)) == ["wal", 2, 1, 5000]
+
+
+def test_its_thread_leaves_the_core_to_the_reactor(store: Store) -> None:
+    thread = store._thread
+    assert thread is not None
+    assert thread.native_id is not None
+    nice = [os.getpriority(os.PRIO_PROCESS, task) for task in (thread.native_id, threading.get_native_id())]
+    assert nice[0] == min(19, nice[1] + NICER)
 
 
 def test_what_waits_goes_into_one_commit_and_one_call_from_the_thread(store: Store, pump: Pump) -> None:

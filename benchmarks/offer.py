@@ -1,8 +1,9 @@
 """DISCOVER to OFFER, with an inventory of 10 000 armed nodes, beside dnsmasq as a proxy: CPU, and how long it takes in a storm of TFTP.
 
 Both servers live in one namespace of this run (one at a time has the ports), the client (`benchmarks.asking`) in another, joined by a veth
-pair. Rounds are interleaved, each with new processes; ratios are medians of round-by-round ratios. CPU is the run time of every thread of
-the server (schedstat), the store's included; pxed writes its timeline and its log, dnsmasq its log. Three passes of each process:
+pair. Rounds are interleaved; ratios are medians of round-by-round ratios. CPU is the run time of every thread of the server (schedstat),
+the store's included; pxed writes its timeline and its log, dnsmasq its log. Three passes, the last one in a process of its own: transfers
+that nobody ended keep dnsmasq busy for two minutes.
 
 * ``offer p99``: 1500 nodes ask for the first time, 300 a second, while 100 clients (`loadgen.c`, on the server's loopback) fetch 1 MiB
   each by TFTP in lock-step, again and again. Each offer and each transfer is an event and a row of the database. The clients have a core
@@ -165,28 +166,30 @@ def settle(pid: int) -> None:
             return
 
 
-def one_server(srv: str, cli: str, pid: int, work: Path) -> Round:
-    """The passes of one fresh process; xids tell them apart."""
-    with transfers(srv, work) as rate:
+def one_server(start: Callable[[str, Path], Any], srv: str, cli: str, work: Path) -> Round:
+    """The passes of one server, two processes of it; xids tell them apart."""
+    with start(srv, work) as server:
+        told, lost = _pass(server.pid, PACED, lambda: asked(cli, "paced", 2_000_000, PACED, PACE).count(-1))
+        asked(cli, "burst", 3_000_000, NODES, 1)
+        repeated, again = _pass(server.pid, NODES, lambda: int(asked(cli, "burst", 4_000_000, NODES, 0)[1]))
+    with start(srv, work), transfers(srv, work) as rate:
         storm = asked(cli, "paced", 1_000_000, STORM, STORM_PACE)
         speed = rate()
-    settle(pid)
-    before = cpu_seconds(pid)
-    lost = asked(cli, "paced", 2_000_000, PACED, PACE).count(-1)
-    time.sleep(0.3)  # what is still on its way to the disk belongs to the pass
-    told = (cpu_seconds(pid) - before) / PACED
-    asked(cli, "burst", 3_000_000, NODES, 1)
-    settle(pid)
-    before = cpu_seconds(pid)
-    again = int(asked(cli, "burst", 4_000_000, NODES, 0)[1])
-    time.sleep(0.3)
-    repeated = (cpu_seconds(pid) - before) / NODES
     answered = sorted(each for each in storm if each >= 0)
-    return Round(repeated * 1e6, told * 1e6, answered, speed, lost + again + len(storm) - len(answered))
+    return Round(repeated, told, answered, speed, lost + again + len(storm) - len(answered))
+
+
+def _pass(pid: int, offers: int, ask: Callable[[], int]) -> tuple[float, int]:
+    """Microseconds of CPU that `ask` made of each of so many offers, and what it returned."""
+    settle(pid)
+    before = cpu_seconds(pid)
+    lost = ask()
+    time.sleep(0.3)  # what is still on its way to the disk belongs to the pass
+    return (cpu_seconds(pid) - before) / offers * 1e6, lost
 
 
 def rounds(count: int = ROUNDS) -> list[tuple[Round, Round]]:
-    """Interleaved (pxed, dnsmasq) rounds, each with a process of its own; an uncounted start first that makes the database."""
+    """Interleaved (pxed, dnsmasq) rounds; an uncounted start first that makes the database."""
     pairs = []
     with wires() as (srv, cli), tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -197,11 +200,7 @@ def rounds(count: int = ROUNDS) -> list[tuple[Round, Round]]:
         with pxed(srv, work):
             pass
         for _ in range(count):
-            with pxed(srv, work) as ours:
-                mine = one_server(srv, cli, ours.pid, work)
-            with dnsmasq(srv, work) as theirs:
-                time.sleep(0.3)
-                peer = one_server(srv, cli, theirs.pid, work)
+            mine, peer = one_server(pxed, srv, cli, work), one_server(dnsmasq, srv, cli, work)
             pairs.append((mine, peer))
             print(f"  pxed    {mine}\n  dnsmasq {peer}", flush=True)
     return pairs
@@ -233,13 +232,14 @@ def serve(work: Path) -> None:
     """The responder and TFTP with a real store, inventory and timeline; every node known and armed. Ends on SIGTERM."""
     from twisted.internet import reactor as _reactor
     from twisted.internet.defer import Deferred, gatherResults
-    from twisted.logger import globalLogBeginner, textFileLogObserver
+    from twisted.logger import globalLogBeginner
 
     from pxed.collector import Collector
     from pxed.config import load
     from pxed.dhcp.options import client_uuid
     from pxed.dhcp.packet import parse
     from pxed.dhcp.responder import Responder
+    from pxed.log import to_stdout
     from pxed.node.inventory import Inventory
     from pxed.node.model import Boot
     from pxed.node.timeline import Timeline
@@ -248,7 +248,7 @@ def serve(work: Path) -> None:
     from pxed.tftp import TftpService, TransferEvent
 
     reactor: Any = _reactor
-    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stdout)], redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo([to_stdout()], redirectStandardIO=False)
     store = Store(f"sqlite:///{work / 'pxed.db'}", reactor=reactor)
     timeline = Timeline(now=time.time, store=store)
     inventory = Inventory(now=time.time, store=store, timeline=timeline)

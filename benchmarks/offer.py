@@ -6,8 +6,7 @@ the store's included; pxed writes its timeline and its log, dnsmasq its log. Thr
 that nobody ended keep dnsmasq busy for two minutes.
 
 * ``offer p99``: 1500 nodes ask for the first time, 300 a second, while 100 clients (`loadgen.c`, on the server's loopback) fetch 1 MiB
-  each by TFTP in lock-step, again and again. Each offer and each transfer is an event and a row of the database. The clients have a core
-  of their own, as other machines would.
+  each by TFTP in lock-step, again and again. Each offer and each transfer is an event and a row of the database.
 * all told (printed, without a goal): 1000 nodes ask at 500 a second for the first time, each offer an event and a row.
 * ``offer CPU``: every node has booted once (DISCOVER, port 4011) and asks again with a new xid, in bursts of 32, as fast as the server
   answers. pxed tells 4000 events at once and 200 a second one by one and counts the others (`pxed.dhcp.report`); here most are counted.
@@ -95,18 +94,23 @@ def cpu_seconds(pid: int) -> float:
     return total / 1e9
 
 
+def on_core(*, clients: bool) -> list[str]:
+    """The beginning of a command: the clients have the first core to themselves, as other machines would, a server all the others. Who
+    shares a core with its clients pays less for waking them, and Linux puts them together now and then."""
+    first, *others = sorted(os.sched_getaffinity(0))
+    return ["taskset", "-c", ",".join(map(str, [first] if clients else others or [first]))]
+
+
 def asked(cli: str, how: str, start: int, count: int, more: float) -> list[float]:
-    """`benchmarks.asking` in the client's namespace, on the first core: what it prints."""
-    core = str(min(os.sched_getaffinity(0)))
-    command = ["taskset", "-c", core, sys.executable, "-m", "benchmarks.asking", how, str(start), str(count), str(more)]
+    """`benchmarks.asking` in the client's namespace: what it prints."""
+    command = [*on_core(clients=True), sys.executable, "-m", "benchmarks.asking", how, str(start), str(count), str(more)]
     return [float(word) for word in run("ip", "netns", "exec", cli, *command).split()]
 
 
 @contextmanager
 def transfers(srv: str, work: Path) -> Iterator[Callable[[], float]]:
-    """A storm of TFTP on the server's loopback, on the first core; yields what waits for its end and gives its MB/s."""
-    core = str(min(os.sched_getaffinity(0)))
-    command = ["taskset", "-c", core, str(work / "loadgen"), "-a", "127.0.0.1", "-f", FILE, "-l", str(work / "tftp" / FILE)]
+    """A storm of TFTP on the server's loopback; yields what waits for its end and gives its MB/s."""
+    command = [*on_core(clients=True), str(work / "loadgen"), "-a", "127.0.0.1", "-f", FILE, "-l", str(work / "tftp" / FILE)]
     command += ["-n", str(FETCHING), "-k", "100000", "-b", "1428", "-M", str(int(STORM / STORM_PACE) + 3)]
     child = subprocess.Popen(["ip", "netns", "exec", srv, *command], stdout=subprocess.PIPE, text=True)
 
@@ -126,7 +130,9 @@ def transfers(srv: str, work: Path) -> Iterator[Callable[[], float]]:
 def process(namespace: str, command: list[str], log: Path, ready: str) -> Iterator[subprocess.Popen[bytes]]:
     """A server in `namespace` from when `ready` is in its log on; ended behind the ``with``."""
     with log.open("wb") as out:
-        child = subprocess.Popen(["ip", "netns", "exec", namespace, *command], cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
+        child = subprocess.Popen(
+            ["ip", "netns", "exec", namespace, *on_core(clients=False), *command], cwd=ROOT, stdout=out, stderr=subprocess.STDOUT
+        )
     try:
         deadline = time.monotonic() + 180
         while ready not in log.read_text(errors="replace"):

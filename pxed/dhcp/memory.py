@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from pxed.dhcp.client import Client, Silence
 from pxed.dhcp.interfaces import Interface
@@ -30,24 +30,26 @@ class Asked:
     said: dict[str, Any]
 
 
-class Answered(NamedTuple):
-    """An offer, and all that it hung on. `shapes`: names of those that may be offered to this client; `hung_on`: what of the node the
-    choice of its boot program and shapes depends on."""
+@dataclass(slots=True)
+class Answered:
+    """An offer, and all that it hung on. `shapes`: names of those that may be offered to this client; `boot_program` and `facts`: what of
+    the node the choice of its boot program and shapes depends on."""
 
     asked: Asked
     client: Client
     node: Node
-    hung_on: Any
+    boot_program: str | None
+    facts: dict[str, Any]
     boot: Boot | None
     policy: Policy
     shapes: tuple[str, ...]
     treatment: Treatment
     reply: Reply
 
-    def again(self, data: bytes) -> Reply:
+    def again(self, data: bytes) -> bytes:
         """The same offer to `data`, which differs in its xid alone."""
-        message, client, shape, file, destination, told = self.reply
-        return Reply(message, client, shape, file, destination, told[:4] + data[_XID] + told[8:])
+        told = self.reply.data
+        return told[:4] + data[_XID] + told[8:]
 
 
 class Memory:

@@ -197,7 +197,7 @@ class Responder(service.Service):
         self._act(asked, outcome, node, packet.xid, index)
         if node is None or not shapes or isinstance(client, Silence) or isinstance(outcome, Silence):
             return None
-        return Answered(asked, client, node, _choices(node), boot, policy, shapes, treatment, outcome)
+        return Answered(asked, client, node, node.boot_program, node.facts, boot, policy, shapes, treatment, outcome)
 
     def _still_holds(self, answered: Answered) -> bool:
         """Whether everything that this offer hung on is as it was, but for the shape, which is chosen anew each time."""
@@ -206,7 +206,8 @@ class Responder(service.Service):
             answered.policy is self._policy()
             and self._inventory.get(node.id) is node
             and _assigned(node) is answered.boot
-            and _choices(node) == answered.hung_on
+            and node.boot_program == answered.boot_program
+            and node.facts is answered.facts
             and self.guard.refusal(node.id) is None
         )
 
@@ -218,7 +219,7 @@ class Responder(service.Service):
         xid = int.from_bytes(data[4:8], "big")
         shape = self._shape(asked, node, client, xid, answered.shapes)
         if shape == treatment.shape:
-            self._act(asked, answered.again(data), node, xid, index)
+            self._give(asked, answered.reply, answered.again(data), node, xid, index)
         else:
             treatment = treatment._replace(shape=shape)
             outcome = decide(parse(data), asked.arrival, answered.boot, answered.policy, client=client, treatment=treatment)
@@ -231,11 +232,15 @@ class Responder(service.Service):
             return
         if outcome.message == ACK:
             self.treatments.followed(asked.mac)
-        if self._delay and outcome.message == OFFER:
-            self._reactor.callLater(self._delay, self._send, outcome, asked.arrival, index)
+        self._give(asked, outcome, outcome.data, node, xid, index)
+
+    def _give(self, asked: Asked, reply: Reply, data: bytes, node: Node | None, xid: int, index: int) -> None:
+        """Send `data`, which is `reply` to this xid, and tell."""
+        if self._delay and reply.message == OFFER:
+            self._reactor.callLater(self._delay, self._send, data, reply.destination, asked.arrival, index)
         else:
-            self._send(outcome, asked.arrival, index)
-        self.report.answered(xid, asked.mac, asked.arrival.link.name, node, outcome)
+            self._send(data, reply.destination, asked.arrival, index)
+        self.report.answered(xid, asked.mac, asked.arrival.link.name, node, reply)
 
     def _policy(self) -> Policy:
         programs = self._programs()
@@ -255,13 +260,13 @@ class Responder(service.Service):
             self.report.ignored(node, shapes, not heard, self.site_server_lines(node))
         return advice.shape
 
-    def _send(self, reply: Reply, arrival: Arrival, index: int) -> None:
+    def _send(self, data: bytes, destination: tuple[str, int], arrival: Arrival, index: int) -> None:
         """Out of the interface it came in by; to a relay or a routed client as the routing table says."""
         door = self.wire.doors.get(arrival.port)
         if door is not None:
-            address = reply.destination[0]
+            address = destination[0]
             local = address == _BROADCAST or (arrival.port == PXE_PORT and arrival.link.reaches(inet_aton(address)))
-            door.send(reply.data, reply.destination, index if local else 0, arrival.server)
+            door.send(data, destination, index if local else 0, arrival.server)
 
     def _meet(self, asked: Asked) -> Node | None:
         """The node behind a network boot packet; None for the ordinary DHCP clients of the site."""
@@ -375,11 +380,6 @@ def hardware_of(packet: Packet) -> str | None:
 
 def _ignores(node: Node, shapes: tuple[str, ...]) -> dict[str, Any]:
     return {"node": node.id, "label": node.label, "mac": node.mac, "shapes": list(shapes)}
-
-
-def _choices(node: Node) -> tuple[str | None, Any]:
-    """What of a node decides about its boot program and shapes, and may change between two packets."""
-    return node.boot_program, node.facts.get("product")
 
 
 def _assigned(node: Node | None) -> Boot | None:

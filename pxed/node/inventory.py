@@ -102,16 +102,12 @@ class Inventory:
         node = self.by_mac(mac)
         if node is None:
             node = self._meet(_spelled(mac))
-        else:
+        elif not node.known:
             self._crowd.again(node.id)
         node.last_seen = self._now()
-        changed = False
-        for name, value in (("arch", arch), ("vendor_class", vendor_class), ("uuid", uuid), ("interface", interface)):
-            if value is not None and getattr(node, name) != value:
-                said = printable(value)[:_LONGEST] if isinstance(value, str) else value
-                if getattr(node, name) != said:
-                    setattr(node, name, said)
-                    changed = True
+        changed = (arch, vendor_class, uuid, interface) != (node.arch, node.vendor_class, node.uuid, node.interface) and _said(
+            node, arch=arch, vendor_class=vendor_class, uuid=uuid, interface=interface
+        )
         if arch is not None:
             node.firmware = firmware_of(arch)
         self._touched(node, changed=changed)
@@ -391,6 +387,17 @@ def _spelled(mac: str) -> str:
         return normalise_mac(mac)
     except ValueError:
         return mac.lower()
+
+
+def _said(node: Node, **said: str | int | None) -> bool:
+    """Remember what a node said about itself, None for nothing; whether that was new."""
+    changed = False
+    for name, value in said.items():
+        kept = printable(value)[:_LONGEST] if isinstance(value, str) else value
+        if kept is not None and getattr(node, name) != kept:
+            setattr(node, name, kept)
+            changed = True
+    return changed
 
 
 def _labels(nodes: list[Node]) -> str:

@@ -133,9 +133,9 @@ def test_a_unicast_is_received_with_the_address_it_was_sent_to(bench: Bench) -> 
 def test_an_answer_leaves_by_that_interface_from_port_67_with_that_source(bench: Bench, mode: str) -> None:
     door = bench.open(mode=mode)
     client = bench.client()
-    assert door.send(b"answer", ("255.255.255.255", 68), bench.index, socket.inet_aton(SERVER))
+    door.send(b"answer", ("255.255.255.255", 68), bench.index, socket.inet_aton(SERVER))
     assert client.recvfrom(100) == (b"answer", (SERVER, 67))
-    assert door.send(b"unicast", (CLIENT, 68), 0, socket.inet_aton(SERVER))
+    door.send(b"unicast", (CLIENT, 68), 0, socket.inet_aton(SERVER))
     assert client.recvfrom(100) == (b"unicast", (SERVER, 67))
     assert door.dropped == {}
 
@@ -262,8 +262,8 @@ def test_a_flood_of_dear_packets_leaves_the_others_their_share(bench: Bench) -> 
 
 def test_what_the_kernel_will_not_send_is_counted_not_raised(bench: Bench) -> None:
     door = bench.open()
-    assert door.send(b"x", ("203.0.113.1", 68), 0, socket.inet_aton(SERVER)) is False
-    assert door.send(b"x", (CLIENT, 68), 0, socket.inet_aton("192.0.2.77")) is False
+    door.send(b"x", ("203.0.113.1", 68), 0, socket.inet_aton(SERVER))
+    door.send(b"x", (CLIENT, 68), 0, socket.inet_aton("192.0.2.77"))
     assert sum(door.dropped.values()) == 2
     assert all(name.startswith("send-E") for name in door.dropped)
 

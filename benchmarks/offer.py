@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import cores
 from benchmarks.asking import SERVER, asks, mac_of
 
 CLIENT = "10.79.0.2"
@@ -94,23 +95,16 @@ def cpu_seconds(pid: int) -> float:
     return total / 1e9
 
 
-def on_core(*, clients: bool) -> list[str]:
-    """The beginning of a command: the clients have the first core to themselves, as other machines would, a server all the others. Who
-    shares a core with its clients pays less for waking them, and Linux puts them together now and then."""
-    first, *others = sorted(os.sched_getaffinity(0))
-    return ["taskset", "-c", ",".join(map(str, [first] if clients else others or [first]))]
-
-
 def asked(cli: str, how: str, start: int, count: int, more: float) -> list[float]:
     """`benchmarks.asking` in the client's namespace: what it prints."""
-    command = [*on_core(clients=True), sys.executable, "-m", "benchmarks.asking", how, str(start), str(count), str(more)]
+    command = [*cores.clients(), sys.executable, "-m", "benchmarks.asking", how, str(start), str(count), str(more)]
     return [float(word) for word in run("ip", "netns", "exec", cli, *command).split()]
 
 
 @contextmanager
 def transfers(srv: str, work: Path) -> Iterator[Callable[[], float]]:
     """A storm of TFTP on the server's loopback; yields what waits for its end and gives its MB/s."""
-    command = [*on_core(clients=True), str(work / "loadgen"), "-a", "127.0.0.1", "-f", FILE, "-l", str(work / "tftp" / FILE)]
+    command = [*cores.clients(), str(work / "loadgen"), "-a", "127.0.0.1", "-f", FILE, "-l", str(work / "tftp" / FILE)]
     command += ["-n", str(FETCHING), "-k", "100000", "-b", "1428", "-M", str(int(STORM / STORM_PACE) + 3)]
     child = subprocess.Popen(["ip", "netns", "exec", srv, *command], stdout=subprocess.PIPE, text=True)
 
@@ -131,7 +125,7 @@ def process(namespace: str, command: list[str], log: Path, ready: str) -> Iterat
     """A server in `namespace` from when `ready` is in its log on; ended behind the ``with``."""
     with log.open("wb") as out:
         child = subprocess.Popen(
-            ["ip", "netns", "exec", namespace, *on_core(clients=False), *command], cwd=ROOT, stdout=out, stderr=subprocess.STDOUT
+            ["ip", "netns", "exec", namespace, *cores.servers(), *command], cwd=ROOT, stdout=out, stderr=subprocess.STDOUT
         )
     try:
         deadline = time.monotonic() + 180

@@ -1,6 +1,6 @@
 """TFTP beside its peers: dnsmasq, tftpd-hpa, atftpd, in the same minute, interleaved, at least five rounds.
 
-    python benchmarks/tftp.py [--json] [--rounds 5] [--only TEXT] [--peers DIR]
+    python -m benchmarks.tftp [--json] [--rounds 5] [--only TEXT] [--peers DIR]
 
 Needs root (it works in a network namespace of its own, made with unshare), cc, dnsmasq, and tftpd-hpa and atftpd: installed, or
 unpacked below --peers, or else fetched with ``apt-get download`` and unpacked into a temporary directory (nothing is installed).
@@ -26,6 +26,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from benchmarks import cores
 
 HERE = Path(__file__).resolve().parent
 INSIDE = "PXED_BENCH_TFTP"
@@ -149,7 +151,11 @@ def servers(wanted: set[str], root: Path, peers: Path) -> Iterator[dict[str, Ser
                 address = f"127.0.{index}.69"
                 command, extra = commands[name](address)
                 process = subprocess.Popen(
-                    command, env={**os.environ, **extra}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+                    [*cores.servers(), *command],
+                    env={**os.environ, **extra},
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
                 )
                 running[name] = Server(name, address, process)
         for server in running.values():
@@ -185,7 +191,8 @@ def wait_for(server: Server) -> None:
 def load(binary: Path, server: Server, case: Case, seed: int, local: Path) -> Run:
     """One run of one case. RuntimeError if a client failed or got wrong bytes and the server is a peer whose figures we'd compare."""
     before = server.cpu()
-    command = [str(binary), "-a", server.address, "-f", local.name, "-l", str(local), "-n", str(case.clients), "-k", str(case.each)]
+    command = [*cores.clients(), str(binary), "-a", server.address, "-f", local.name, "-l", str(local)]
+    command += ["-n", str(case.clients), "-k", str(case.each)]
     command += ["-b", "1428", "-w", str(case.window), "-L", str(case.loss), "-R", str(case.rtt), "-S", str(seed), "-M", "90"]
     report = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=120).stdout)
     time.sleep(0.05)  # children that are reaped late
@@ -352,7 +359,7 @@ def main() -> int:
         print(json.dumps(inside(options.only, options.rounds, Path(options.peers))))
         return 0
     if os.geteuid():
-        print("benchmarks/tftp.py needs root: it makes a network namespace and binds port 69", file=sys.stderr)
+        print("benchmarks.tftp needs root: it makes a network namespace and binds port 69", file=sys.stderr)
         return 2
     table = rows(options.only, rounds=options.rounds, peers=options.peers, progress=lambda line: print(line, file=sys.stderr))
     if options.json:

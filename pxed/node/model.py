@@ -36,7 +36,7 @@ class Node:
 
     `known`: an operator added, named or installed it; of the others only so many are remembered (`Inventory(max_unknown=)`).
     `boot_program`: a chain (`pxed.repo.chains`) or a program's path that the operator chose for it, None for the usual one. `facts`:
-    what it told of itself besides, JSON values (``manufacturer``, ``product``, ``serial``, ``shapes``).
+    what it told of itself besides, JSON values (``manufacturer``, ``product``, ``serial``, ``shapes``); a new dict when that changes.
     """
 
     id: str

@@ -127,7 +127,7 @@ def test_a_shape_of_another_class_changes_nothing() -> None:
 def test_the_product_of_a_node_counts_once_it_is_known() -> None:
     world = World(settings={"dhcp": {"quirks": [{"name": "q", "product": "ThinkPad", "shape": "pxe10"}]}})
     assert 43 not in world.answer(clients.rom(7, xid=1))
-    world.node.facts["product"] = "ThinkPad X1"
+    world.inventory.learn(world.node.mac, product="ThinkPad X1")
     assert 43 in world.answer(clients.rom(7, xid=1))
 
 

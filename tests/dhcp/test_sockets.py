@@ -6,7 +6,7 @@ import select
 import socket
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pytest
 
@@ -241,6 +241,31 @@ def test_a_packet_that_raises_does_not_stop_the_next(bench: Bench) -> None:
         client.sendto(b"good", (SERVER, 67))
         bench.drain(door)
         assert seen == [b"good"]
+    finally:
+        door.close()
+
+
+@pytest.mark.parametrize("mode", ["bound", "raw"])
+def test_the_answers_of_a_turn_leave_in_order_when_all_of_it_is_read(bench: Bench, mode: Literal["bound", "raw"]) -> None:
+    """A later packet that raises keeps none of them back."""
+    client, left = bench.client(), []
+    asked, bad = [clients.rom(7, xid=number) for number in range(3)], clients.rom(7, xid=4)
+
+    def receive(data: bytes, index: int, local: bytes, source: str, port: int) -> None:
+        left.append(len(select.select([client], [], [], 0.02)[0]))
+        if data == bad:
+            raise RuntimeError("a bug of ours")
+        door.send(b"to " + data, ("255.255.255.255", 68), index, socket.inet_aton(SERVER))
+
+    with inside(bench.cable.server):
+        door = open_dhcp(bench.reactor, receive, mode=mode)
+    door.seconds = lambda: 0.0
+    try:
+        for data in (*asked, bad):
+            client.sendto(data, ("255.255.255.255", 67))
+        bench.drain(door)
+        assert [client.recv(2048) for _ in asked] == [b"to " + data for data in asked]
+        assert left == [0, 0, 0, 0]
     finally:
         door.close()
 

@@ -47,9 +47,12 @@ def bootloaders(invocation: Invocation, link: bool, tftproot: Path | None, host:
       pxed bootloaders --list --json
       pxed bootloaders --from ./unpacked
     """
-    root = boot_root(invocation, tftproot, config, make=link)
+    settings = load(config, {} if config is not None else {"state_dir": invocation.state_dir})
+    if link and tftproot is None:
+        make_state_dir(settings)  # as `pxed up` would, for nobody but its owner
+    root = tftproot or settings.boot_root
     linked = link_host_programs(root, host=host.resolve()) if link else []
-    programs = scan(root)
+    programs = scan(root, chain=settings.dhcp.boot_chain)
     if as_json:
         print_json(_tree(root, programs, linked))
         return
@@ -66,19 +69,8 @@ def bootloaders(invocation: Invocation, link: bool, tftproot: Path | None, host:
         click.echo(f"none for {missing.name} (architecture {missing.arch}): {missing.remedy}")
 
 
-def boot_root(invocation: Invocation, tftproot: Path | None, config: Path | None, *, make: bool = False) -> Path:
-    """Where the boot programs are: `tftproot`, else what the settings say. With `make` the state directory is made as `pxed up` would, for
-    nobody but its owner. ConfigError for a bad `config`, HostProblem."""
-    if tftproot is not None:
-        return tftproot
-    settings = load(config, {} if config is not None else {"state_dir": invocation.state_dir})
-    if make:
-        make_state_dir(settings)
-    return settings.boot_root
-
-
 def _served(path: str, programs: BootPrograms) -> str:
-    """The option 93 codes that get this program when nothing else is asked for."""
+    """The option 93 codes that get this program unless a quirk or the node's own choice says otherwise."""
     codes = [code for code in MACHINE_OF if (found := programs.pick(code)) is not None and found.path == path]
     return ", ".join(str(code) for code in codes)
 

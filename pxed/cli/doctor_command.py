@@ -12,7 +12,6 @@ import click
 from rich.text import Text
 
 from pxed.cli import appliance_view, diagnosis, firewall, host, preflight, probe
-from pxed.cli.bootloader_command import boot_root
 from pxed.cli.client import Client
 from pxed.cli.findings import Finding, worst
 from pxed.cli.invocation import Invocation, json_option
@@ -57,7 +56,7 @@ def doctor(
     """
     over: dict[str, Any] = {"interfaces": list(interfaces)} if interfaces else {}
     settings = load(config, over if config is not None else {**over, "state_dir": invocation.state_dir})
-    root = boot_root(invocation, tftproot, config)
+    root = tftproot or settings.boot_root
     found = [
         *look(settings, root),
         *_appliance(invocation),
@@ -81,7 +80,7 @@ def look(settings: Settings, root: Path) -> list[Finding]:
         *diagnosis.routes(host.default_routes()),
         *preflight.ports(settings, running_is_fine=True),
         *firewall.findings(firewall.read_host(), names, wanted),
-        *preflight.boot_programs(root, scan(root)),
+        *preflight.boot_programs(root, scan(root, chain=settings.dhcp.boot_chain)),
         *preflight.state_directory(settings.state_dir),
         *preflight.database(settings),
         *preflight.own_oses(settings),

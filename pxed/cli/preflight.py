@@ -19,7 +19,7 @@ from pxed.config import Settings
 from pxed.errors import ConfigError, HostProblem, StorageUnavailable
 from pxed.oses.own import with_own
 from pxed.repo.aptsource import debian_mirror
-from pxed.repo.bootprograms import BootPrograms
+from pxed.repo.bootprograms import MACHINE_OF, BootPrograms
 
 Ports = Sequence[tuple[str, Protocol, int]]
 
@@ -214,8 +214,8 @@ def _is_there(path: Path) -> bool:
 
 
 def boot_programs(root: Path, programs: BootPrograms) -> list[Finding]:
-    """That there is one at all (``fail`` if not), and for which firmware there is none (``warn``)."""
-    if not any(each.kind == "ipxe" for each in programs.all()):
+    """That any firmware is given one at all (``fail`` if not), and for which there is none (``warn``)."""
+    if not any(programs.pick(code) for code in MACHINE_OF):
         return [Finding("boot programs", "fail", f"There is no boot program in {root}", "apt install ipxe && pxed bootloaders")]
     found = [
         Finding("boot programs", "ok", f"{picked.path} for architecture {code}")

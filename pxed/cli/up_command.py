@@ -103,7 +103,8 @@ def look(settings: Settings, *, link: bool) -> list[Finding]:
                 link_host_programs(settings.boot_root)
         except HostProblem as e:
             found.append(Finding("state", "fail", e.problem, e.remedy))
-    programs = [each for each in preflight.boot_programs(settings.boot_root, scan(settings.boot_root)) if each.level == "fail"]
+    there = scan(settings.boot_root, chain=settings.dhcp.boot_chain)
+    programs = [each for each in preflight.boot_programs(settings.boot_root, there) if each.level == "fail"]
     # Before the state directory exists there is nothing to find in it: linking would have been tried later.
     blocked = link and any(each.level == "fail" for each in found)
     return [each for each in found if each.level != "ok"] + ([] if blocked else programs)

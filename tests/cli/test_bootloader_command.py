@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.cli.fake import run
 from tests.repo.images import IA32, X64, bios, ipxe, pe
+from tests.repo.test_chains import grub, shim
 
 
 def test_the_list_says_which_architectures_each_program_is_given_to(tmp_path: Path) -> None:
@@ -24,6 +25,20 @@ def test_the_list_says_which_architectures_each_program_is_given_to(tmp_path: Pa
     assert rows["undionly.kpxe"].endswith("0, 20")
     assert rows["secureboot/shimx64.efi"].startswith("x86_64 shim yes")
     assert "none for IA32 UEFI (architecture 6): build it from iPXE's source" in result.stdout
+
+
+def test_the_list_goes_by_the_chain_of_the_configuration(tmp_path: Path) -> None:
+    """With ``boot_chain`` firmware is given the shim, not the iPXE that is there as well."""
+    folder = tmp_path / "tftproot" / "secureboot"
+    folder.mkdir(parents=True)
+    (folder.parent / "snponly.efi").write_bytes(ipxe(X64))
+    (folder / "shimx64.efi").write_bytes(shim())
+    (folder / "grubx64.efi").write_bytes(grub())
+    (tmp_path / "pxed.toml").write_text(f'state_dir = "{tmp_path}"\n[dhcp]\nboot_chain = "shim-grub"\n')
+    listed = run("bootloaders", "--list", "-c", str(tmp_path / "pxed.toml"), state_dir=tmp_path).stdout.splitlines()
+    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in listed[1:4]}
+    assert rows["secureboot/shimx64.efi"].endswith("7, 9, 16, 17")
+    assert rows["snponly.efi"].endswith(" B"), "no architecture gets it"
 
 
 def test_json_has_programs_links_and_what_is_missing(tmp_path: Path) -> None:

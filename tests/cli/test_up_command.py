@@ -21,6 +21,7 @@ from pxed.options import Options
 from tests.cli.fake import run
 from tests.cli.network import ROOT, Network, as_nobody, network
 from tests.repo.images import X64, ipxe
+from tests.repo.test_chains import grub, shim
 
 HOLD = "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', {port})); time.sleep(60)"
 GIVEN: dict[str, Any] = {
@@ -88,6 +89,21 @@ def test_no_boot_program(net: Network, tmp_path: Path) -> None:
     result = check(net, tmp_path, "-i", "here0")
     assert result.exit_code == 2
     assert result.output == f"pxed: There is no boot program in {tmp_path / 'tftproot'}. apt install ipxe && pxed bootloaders\n"
+
+
+def test_where_the_chain_needs_no_ipxe_there_may_be_none(net: Network, tmp_path: Path) -> None:
+    """shim and GRUB alone: they are what ``boot_chain`` gives; without it they are given to nobody, and that is said."""
+    (tmp_path / "tftproot").mkdir()
+    for name, content in (("shimx64.efi", shim()), ("grubx64.efi", grub())):
+        (tmp_path / "tftproot" / name).write_bytes(content)
+    assert "There is no boot program" in check(net, tmp_path, "-i", "here0").output
+    (tmp_path / "pxed.toml").write_text(f'state_dir = "{tmp_path}"\n[dhcp]\nboot_chain = "shim-grub"\n')
+    result = check(net, tmp_path, "-i", "here0", "-c", str(tmp_path / "pxed.toml"))
+    assert (result.exit_code, result.output) == (0, "pxed can start.\n")
+    with net.inside(net.here):
+        done = run("doctor", "--no-probe", "--json", "-c", str(tmp_path / "pxed.toml"), state_dir=tmp_path)
+    found = [each for each in json.loads(done.stdout)["findings"] if each["check"] == "boot programs"]
+    assert ("ok", "shimx64.efi for architecture 7") in [(each["level"], each["text"]) for each in found]
 
 
 def test_not_root(net: Network, state: Path) -> None:

@@ -14,6 +14,13 @@ from pxed.cli.output import clean
 
 Tree = dict[str, Any]
 
+_DEAF = Finding(
+    "dhcp",
+    "warn",
+    "The appliance can't hear other servers on the wire, so it would not notice that another one answers network boots",
+    "Start it as root or with CAP_NET_RAW",
+)
+
 
 def ignoring(health: Tree) -> list[Tree]:
     """The machines that follow no proxy offer: objects with ``node``, ``label``, ``mac``, ``shapes``."""
@@ -24,6 +31,7 @@ def findings(health: Tree, lines: Mapping[str, Any]) -> list[Finding]:
     """`lines`: node id > its lines for the site's DHCP server, for those that they were asked of."""
     dhcp = _dhcp(health)
     return [
+        *([_DEAF] if dhcp.get("hears_others") is False else []),
         *(_neighbour(each) for each in _objects(dhcp.get("neighbours")) if each.get("kind") in ("proxy", "lease+boot")),
         *(_ignores(each, _objects(lines.get(str(each.get("node"))))) for each in ignoring(health)),
         *(_refused(node, each) for node, each in _tree(dhcp.get("refused")).items()),

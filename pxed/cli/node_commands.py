@@ -240,7 +240,9 @@ def dhcp(invocation: Invocation, handle: str, server: str | None, as_json: bool)
         print_json({"lines": pieces})
         return
     click.echo(
-        site_lines(pieces) or "There are none: no served interface has an address (`pxed doctor`), or this network card is not Ethernet's."
+        site_lines(pieces)
+        or "There are none: no served interface has an address or there is no boot program for this machine (`pxed doctor` tells both), "
+        "or its network card is not Ethernet's."
     )
 
 

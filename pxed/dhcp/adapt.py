@@ -143,11 +143,6 @@ class Adaptation:
         attempt = self._clients.get(mac, {}).get((vendor_class, kind))
         return shapes[attempt.at % len(shapes)] if attempt else shapes[0]
 
-    def forget(self, mac: str) -> None:
-        """Begin with the usual shape again."""
-        self._clients.pop(mac, None)
-        self.ignoring.pop(mac, None)
-
     def _worked(self, mac: str, key: tuple[str, str], attempt: _Attempt) -> None:
         if attempt.followed:
             return

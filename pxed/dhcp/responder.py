@@ -13,6 +13,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from socket import inet_aton, inet_ntoa
 from typing import Any
+from urllib.parse import quote
 
 from twisted.application import service
 from twisted.logger import Logger
@@ -342,8 +343,11 @@ class Responder(service.Service):
         return link, link.server_address(b"", inet_aton(node.address or "0.0.0.0"), self._wanted) if link else None
 
     def site_server_lines(self, node: Node) -> list[Piece]:
-        """The lines that make the site's own DHCP server send this node here. [] while no served interface has an address, and for a node
-        whose network card is not Ethernet's: no boot profile goes by its address."""
+        """The lines that make the site's own DHCP server send this node here; a node whose architecture is not known is taken for BIOS.
+
+        [] while no served interface has an address, when there is no boot program for the node, and when its network card is not
+        Ethernet's: no boot profile goes by its address.
+        """
         if len(node.mac) != len("00:00:00:00:00:00"):
             return []
         link, server = self._side_of(node)
@@ -353,12 +357,13 @@ class Responder(service.Service):
         text, port = inet_ntoa(server), self._settings.ports.http
         base = f"http://{text}" if port == 80 else f"http://{text}:{port}"
         program = self._programs().pick(node.arch or 0, prefer=self.treatments.special(node, node.mac, node.arch).boot_program)
-        name = program.path if program else "undionly.kpxe"
+        if program is None:
+            return []
         http = node.firmware == "uefi-http"
         return for_node(
             node.mac,
             server=text,
-            program=f"{base}/b/{name}" if http else name,
+            program=f"{base}/b/{quote(program.path)}" if http else program.path,
             profile=f"{base}/p/{node.mac.replace(':', '')}",
             subnet=str(subnet),
             http_boot=http,

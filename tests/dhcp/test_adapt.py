@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from pxed.dhcp import adapt
 from pxed.dhcp.adapt import PATIENCE, Adaptation
+from pxed.dhcp.sockets import RawDoor
 from tests.dhcp import clients
 from tests.dhcp.decode import Answer
-from tests.dhcp.world import World
+from tests.dhcp.world import World, address
 
 
 def _looks(answer: Answer) -> tuple[bool, bool]:
@@ -221,6 +224,34 @@ def test_a_client_that_ignores_every_shape_is_reported_once_with_lines_for_the_s
     assert set(lines) == {"ISC dhcpd", "Kea", "dnsmasq", "Windows Server"}
     assert all("10.0.0.1" in text and "snponly.efi" in text and "http://10.0.0.1/p/525400123456" in text for text in lines.values())
     assert "tried: binl, pxe10, bare" in problems[0].text
+
+
+def test_a_machine_that_follows_nothing_where_nobody_leases_is_told_that_too() -> None:
+    """Only an appliance that hears other servers knows it."""
+    for hears, leases, told in ((True, False, True), (True, True, False), (False, False, False)):
+        world = World()
+        world.responder.wire.sniffer = cast(RawDoor, object()) if hears else None
+        for _ in range(4):
+            if leases:
+                lease = clients.packet([(53, b"\2"), (54, address("10.0.0.9"))], op=2, yiaddr="10.0.0.77")
+                world.responder.overheard(lease, world.links[2], "10.0.0.9")
+            _boots(world, 1)
+        (problem,) = [event for event in world.told("dhcp.problem") if "lines" in event.data]
+        assert ("no DHCP server was heard either" in problem.text) is told
+        world.responder.wire.sniffer = None
+
+
+def test_boots_that_lead_nowhere_are_counted_and_repetitions_are_not() -> None:
+    """Six boots in two minutes are offered the same program: nobody needs to have downloaded it. An iPXE that asks counts for nothing."""
+    world = World()
+    for xid in range(5):
+        for _ in range(3):
+            assert world.ask(clients.rom(0, xid=xid))
+        assert world.ask(clients.ipxe(0, xid=1000 + xid))
+        world.pass_time(15.0)
+    assert world.responder.guard.refused() == {}
+    assert world.ask(clients.rom(0, xid=5))
+    assert world.silent(clients.rom(0, xid=6)) == "back-off"
 
 
 def test_following_once_after_a_report_lets_it_be_reported_again() -> None:

@@ -162,9 +162,11 @@ def test_case_020_http_boot_on_arm64_gets_the_arm64_file() -> None:
 
 
 def test_case_021_httpclient_wins_over_a_pxe_architecture() -> None:
-    packet = clients.packet(clients.pxe_options(7, vendor=b"HTTPClient:Arch:00007:UNDI:003000"))
-    answer = World().answer(packet)
-    assert (answer[60], answer.boot_file) == (b"HTTPClient", f"http://{SERVER}/b/snponly.efi")
+    """And over a user class that makes other clients an iPXE."""
+    options = clients.pxe_options(7, vendor=b"HTTPClient:Arch:00007:UNDI:003000")
+    for more in ([], [(77, b"pxed")]):
+        answer = World().answer(clients.packet([*options, *more]))
+        assert (answer[60], answer.boot_file) == (b"HTTPClient", f"http://{SERVER}/b/snponly.efi")
 
 
 def test_case_022_pxeclient_with_an_http_architecture_is_answered_as_pxe_and_noted() -> None:

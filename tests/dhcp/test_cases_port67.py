@@ -49,6 +49,9 @@ def test_case_033_a_request_on_67_belongs_to_the_dhcp_server() -> None:
     packet = clients.packet([*clients.pxe_options(7, message=3), (54, address("10.0.0.2")), (50, address("10.0.0.77"))])
     assert world.silent(packet) == "other-message"
     assert world.inventory.by_address("10.0.0.77") is world.node
+    for _ in range(5):
+        assert world.silent(packet) == "other-message"
+    assert 43 not in world.answer(clients.rom(7)), "none of those was an offer that it did not follow"
 
 
 def test_case_034_a_request_on_67_is_not_answered_even_when_it_names_us() -> None:
@@ -104,6 +107,9 @@ def test_case_041_a_16_byte_hardware_address_is_echoed_and_the_node_found_by_61(
     answer = world.answer(clients.packet(options, mac=guid))
     assert (answer.hlen, answer.chaddr) == (16, bytes(range(100, 116)))
     assert world.inventory.all() == [world.node]
+    world.arm(guid)
+    assert world.silent(clients.ipxe(7, mac=guid)) == "hardware", "no profile goes by 16 bytes"
+    assert "this one has 16 bytes" in world.told("dhcp.problem")[0].text
 
 
 def test_case_042_infiniband_is_dropped_and_harms_nobody() -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from pxed.cli import appliance_view
 from pxed.cli.findings import Finding
+from pxed.dhcp.sockets import RawDoor
 from tests.dhcp import clients
 from tests.dhcp.test_neighbours import _offer
 from tests.dhcp.world import World
 
 
-def doctor(world: World) -> list[Finding]:
-    """As `pxed doctor` asks: the health report as JSON, then the lines of each node that follows no offer."""
+def doctor(world: World, *, hears: bool = True) -> list[Finding]:
+    """As `pxed doctor` asks: the health report as JSON, then the lines of each node that follows no offer. `hears`: other servers."""
+    world.responder.wire.sniffer = cast(RawDoor, object()) if hears else None
     health: dict[str, Any] = json.loads(json.dumps({"services": {"dhcp": world.responder.status()}}))
+    world.responder.wire.sniffer = None
     lines = {}
     for each in appliance_view.ignoring(health):
         node = world.inventory.get(each["node"])
@@ -56,3 +59,11 @@ def test_machines_in_quarantine_and_other_servers_are_found() -> None:
     assert [(each.check, each.level) for each in doctor(world)] == [("dhcp", "warn"), ("loops", "warn")]
     world.responder.guard.clear(world.node.id)
     assert [each.check for each in doctor(world)] == ["dhcp"]
+
+
+def test_an_appliance_that_could_not_notice_another_proxy_says_so() -> None:
+    (found,) = doctor(World(), hears=False)
+    assert (found.check, found.level) == ("dhcp", "warn")
+    assert "would not notice that another one answers network boots" in found.text
+    assert "CAP_NET_RAW" in found.remedy
+    assert doctor(World()) == []

@@ -59,7 +59,12 @@ def test_a_server_that_only_leases_is_known_and_not_told() -> None:
 
 
 def test_a_lease_with_a_boot_file_is_told() -> None:
-    assert "names a boot server of its own (boot file pxelinux.0)" in str(Wire().hear(_offer(yiaddr="10.0.0.77", vendor=b"")))
+    """And is not forgotten because the same server's next lease is an ordinary client's."""
+    wire = Wire()
+    wire.hear(_offer(yiaddr="10.0.0.76", vendor=b"", file=b""))
+    assert "names a boot server of its own (boot file pxelinux.0)" in str(wire.hear(_offer(yiaddr="10.0.0.77", vendor=b"")))
+    wire.hear(_offer(yiaddr="10.0.0.78", vendor=b"", file=b""))
+    assert [(each.kind, each.boot_file, each.answers) for each in wire.neighbours.all()] == [("lease+boot", "pxelinux.0", 3)]
 
 
 @pytest.mark.parametrize(

@@ -208,6 +208,8 @@ def test_nobody_reaches_us_while_no_interface_has_an_address() -> None:
     world.links.clear()
     world.responder.interfaces.refresh()
     assert world.responder.base_of(world.node) is None
+    assert world.responder.base_url("10.0.0.9") is None
+    assert world.responder.site_server_lines(world.node) == []
 
 
 def test_a_zero_hardware_address_names_nobody() -> None:
@@ -230,6 +232,17 @@ def test_a_node_that_is_disarmed_while_it_boots_falls_silent_at_every_stage() ->
     world.node.boot = Boot("silent")
     assert world.silent(clients.pxe_request(7, ciaddr="10.0.0.9"), door=4011, source="10.0.0.9") == "silent"
     assert world.silent(clients.ipxe(7)) == "silent"
+
+
+def test_without_a_program_for_its_architecture_a_node_gets_no_lines_rather_than_another_machines() -> None:
+    """IA32 firmware and arm64 were told to load BIOS' undionly.kpxe."""
+    world = World(programs=FixedPrograms({0: "undionly.kpxe", 16: "a b/snponly.efi"}))
+    for arch in (6, 7, 11):
+        assert world.responder.site_server_lines(world.inventory.seen("52:54:00:00:00:07", arch=arch)) == []
+    for node in (world.inventory.seen("52:54:00:00:00:08"), world.inventory.seen("52:54:00:00:00:09", arch=0)):
+        assert all("undionly.kpxe" in piece.text for piece in world.responder.site_server_lines(node))
+    by_http = world.responder.site_server_lines(world.inventory.seen("52:54:00:00:00:10", arch=16))
+    assert all("http://10.0.0.1/b/a%20b/snponly.efi" in piece.text for piece in by_http)
 
 
 def test_a_card_that_is_not_ethernets_gets_no_lines_for_another_server() -> None:

@@ -13,6 +13,7 @@ from pxed.oses.catalog import LOCALBOOT, SAMPLE_URLS, Catalog, Urls
 from pxed.oses.linux import COMMAND_LINE, SPARE
 from tests.oses.families import RESOURCES, delivered, sample
 from tests.oses.samples import FULL, HOSTILE_PASSWORD, MINIMAL, SECRET, TOKEN, URLS, FakeInstall, FakeNode, hostile, install_of
+from tests.oses.scripted.ipxe import Ipxe, Left
 
 CATALOG = Catalog()
 
@@ -149,6 +150,25 @@ def test_a_node_with_nothing_to_install_gets_a_way_out_of_ipxe(way: str | None) 
     assert script.rstrip().splitlines()[-1] == ("exit 0" if way == "exit0" else "exit 1")
     assert ("sanboot" in script) == (way not in ("exit0", "exit1"))
     assert ("poweroff" in script.replace("Way: poweroff", "")) == (way == "poweroff")
+
+
+@pytest.mark.parametrize(
+    ("way", "uefi", "bios"),
+    [
+        ("auto", "exit 1", "sanboot"),
+        ("exit1", "exit 1", "exit 1"),
+        ("exit0", "exit 0", "exit 0"),
+        ("sanboot", "sanboot", "sanboot"),
+        ("poweroff", "poweroff", "poweroff"),
+        ("grub", "exit 1", "sanboot"),
+    ],
+)
+def test_each_way_out_of_ipxe_is_gone_on_its_firmware(way: str, uefi: str, bios: str) -> None:
+    """The script is run. `sanboot` is also gone on UEFI, which `auto` leaves by ``exit 1``; without a GRUB its way is as `auto`."""
+    script = CATALOG.localboot(FakeNode(localboot=way))
+    for platform, left in (("efi", uefi), ("pcbios", bios)):
+        machine = Ipxe(mac="52:54:00:12:34:56", platform=platform, fetch=lambda _url: None, sleep=lambda _seconds: None)
+        assert machine.run(script) == Left(left)
 
 
 def test_a_node_may_leave_ipxe_through_grub_where_there_is_one() -> None:

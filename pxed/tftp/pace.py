@@ -47,6 +47,11 @@ class Pace:
             self._at_floor = False
             self.rto = self.wait = min(2 * self.rto, RTO_CEILING)
 
+    def progressed(self) -> None:
+        """The client went on, but what it got had been sent twice: no round trip is known, so `rto` stays; but probes may come again."""
+        if not self._fixed:
+            self.wait = min(max(2 * self.srtt or RTO_FLOOR, self._probe_floor), self.rto)
+
     def probed_early(self) -> None:
         """The client had what was probed for: it is slower than its average. Probe later, in the end not at all."""
         self._probe_floor = min(2 * self._probe_floor, RTO_CEILING)

@@ -279,6 +279,8 @@ class Stream:
         """A flight in which something was sent twice, or the one behind it, is acknowledged."""
         if self._clean:
             self.pace.sample(now - self._sent_at)
+        else:
+            self.pace.progressed()
         self._clean = True
         self._extra = 2 if self._extra == 1 else 0
         self._plain = not self._extra
@@ -314,6 +316,7 @@ class Stream:
         self._extra = 0
         self._acked += ahead
         self._progress_at = now
+        self.pace.progressed()
         if self._acked >= self._segment.limit:
             self._used_up(now)
         elif self._lost(now):

@@ -6,13 +6,15 @@ import select
 import shutil
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.tftp.appliance import Appliance, content
+from tests.tftp.badline import BadLine
 
-SIZES = {"one": 1, "exact": 1024, "boot.efi": 300_001}
+SIZES = {"one": 1, "exact": 1024, "small.efi": 60_001, "boot.efi": 300_001}
 
 
 @pytest.fixture
@@ -23,14 +25,17 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def run(appliance: Appliance, *command: str, seconds: float = 90.0) -> subprocess.CompletedProcess[str]:
-    """Run a client and serve it, in real time."""
+def run(appliance: Appliance, *command: str, seconds: float = 90.0, line: BadLine | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a client and serve it, in real time; `line`: what is between the two."""
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as client:
         last = start = time.monotonic()
         while client.poll() is None:
-            select.select([reader.fileno() for reader in appliance.clock.readers], [], [], 0.01)
+            waiting = [reader.fileno() for reader in appliance.clock.readers]
+            select.select([*waiting, *(line.fileno() if line else ())], [], [], line.next_due() if line else 0.01)
+            if line is not None:
+                line.turn()
             appliance.settle()
             appliance.clock.advance(time.monotonic() - last)
             last = time.monotonic()
@@ -87,6 +92,37 @@ def test_curl_and_hpa_are_told_what_is_wrong(root: Path, tmp_path: Path) -> None
         (tmp_path / "mine").write_text("x")
         put = run(appliance, "tftp", "-m", "octet", "127.0.0.1", port, "-c", "put", str(tmp_path / "mine"), "x")
         assert "Writing is not served" in put.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("tftp", "-m", "octet", "127.0.0.1", "PORT", "-c", "get", "small.efi", "GOT"),
+        ("atftp", "--get", "-r", "small.efi", "-l", "GOT", "--option", "blksize 1428", "127.0.0.1", "PORT"),
+        ("atftp", "--get", "-r", "small.efi", "-l", "GOT", "--option", "windowsize 8", "127.0.0.1", "PORT"),
+        ("curl", "-sS", "--tftp-no-options", "-o", "GOT", "tftp://127.0.0.1:PORT/small.efi"),
+    ],
+    ids=["tftp-hpa", "atftp", "atftp-window", "curl"],
+)
+def test_every_byte_reaches_every_client_over_a_bad_line(root: Path, tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Packets are lost, doubled, late and out of turn, both ways: the whole service against clients that others wrote.
+
+    curl asks for options with a time-out of six seconds, which it is granted to the letter: so it asks for none here.
+    """
+    happened: Counter[tuple[str, str]] = Counter()
+    for seed in range(20):  # until everything has happened at least once
+        got = tmp_path / f"got{seed}"
+        with Appliance(root, seconds=time.monotonic) as appliance:
+            line = BadLine(("127.0.0.1", appliance.service.ports[0]), seed=seed, loss=0.04, twice=0.1, late=0.1)
+            try:
+                run(appliance, *(word.replace("PORT", str(line.port)).replace("GOT", str(got)) for word in command), line=line)
+            finally:
+                line.close()
+            assert got.read_bytes() == content(SIZES["small.efi"])
+        happened += line.happened
+        if len(happened) == 8:
+            break
+    assert len(happened) == 8, happened
 
 
 @pytest.mark.slow

@@ -213,7 +213,7 @@ def test_every_byte_arrives_over_a_bad_line(edk2: bool, window: int, loss: float
     for seed in range(3):
         wire = Wire(content(100_000), window=window)
         receiver = Receiver(wire, edk2=edk2)
-        transfer(wire, receiver, random.Random(seed), loss=loss, twice=twice, jitter=jitter)
+        assert transfer(wire, receiver, random.Random(seed), loss=loss, twice=twice, jitter=jitter) < 20
         assert wire.log == [("ended", "")]
         assert b"".join(receiver.got) == content(100_000)
 
@@ -226,3 +226,31 @@ def test_one_percent_of_loss_costs_little_time(window: int, most: float) -> None
         wire = Wire(content(1 << 20), blksize=1428, window=window)
         taken.append(transfer(wire, Receiver(wire, edk2=False), random.Random(seed), loss=0.01, twice=0.0, jitter=0.0))
     assert sorted(taken)[1] < most, taken
+
+
+@pytest.mark.parametrize("window", [4, 8, 16])
+@pytest.mark.parametrize(("loss", "jitter"), [(0.0, 0.004), (0.05, 0.004), (0.1, 0.0)])
+def test_a_line_that_gives_no_round_trip_to_measure_stalls_no_window(window: int, loss: float, jitter: float) -> None:
+    """98 KiB, a dozen seeds: where hardly a window arrives whole and in turn, one time-out was four seconds for all that was lost
+    behind it, and the slowest of these transfers took 84 s, 106 s and 35 s."""
+    for seed in range(12):
+        wire = Wire(content(100_000), window=window)
+        assert transfer(wire, Receiver(wire, edk2=False), random.Random(seed), loss=loss, twice=loss, jitter=jitter) < 15, seed
+
+
+def test_after_a_time_out_progress_lets_probes_come_again() -> None:
+    """The time-out itself stays doubled, as long as no round trip is measured (Karn)."""
+    pace = Pace()
+    pace.sample(0.03)
+    assert (pace.rto, pace.wait) == (0.25, 0.06)
+    pace.timed_out()
+    assert (pace.rto, pace.probes) == (0.5, False)
+    pace.progressed()
+    assert (pace.rto, pace.wait, pace.probes) == (0.5, 0.06, True)
+    never = Pace()
+    never.timed_out()
+    never.progressed()
+    assert (never.rto, never.wait) == (2.0, 0.25)
+    fixed = Pace(7)
+    fixed.progressed()
+    assert (fixed.wait, fixed.probes) == (7, False)

@@ -244,6 +244,9 @@ def test_d17_there_is_a_limit_per_client_and_one_in_all(root: Path) -> None:
             client.ask(rrq("boot.efi"))
         assert others[0].hear() == data(1, content(5000)[:512])
         assert error_of(others[1].hear()) == (0, "Busy, try again")
+        refused = [(event.peer_ip, event.file, event.reason) for event in appliance.events if event.outcome == "failed"]
+        assert refused == [(peer, "boot.efi", "too many transfers at once") for peer in ("127.0.0.1", "127.0.0.3")]
+        assert appliance.service.counters()["busy"] == 2
         same[0].tell(error(0))
         others[1].ask(rrq("boot.efi"))
         assert others[1].hear() == data(1, content(5000)[:512])

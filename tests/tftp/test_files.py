@@ -13,10 +13,10 @@ from twisted.internet.defer import Deferred
 from pxed.tftp import Limits
 from pxed.tftp.events import NotServed, Problem
 from pxed.tftp.files import Content, Files
-from pxed.tftp.image import OVERLAP, Segment, blocks_in, stride, whole
+from pxed.tftp.image import OVERLAP, SEGMENT_BYTES, Segment, blocks_in, stride, whole
 from pxed.tftp.images import Identity, Images, Key
 from pxed.tftp.root import normalise, open_below
-from tests.tftp.appliance import Appliance, Later, ack, at_once, content, data, error_of, oack, rrq
+from tests.tftp.appliance import Appliance, Later, ack, at_once, content, data, error, error_of, oack, rrq
 
 
 @pytest.mark.parametrize(
@@ -229,6 +229,29 @@ def test_without_memory_new_transfers_are_told_busy(root: Path) -> None:
             answers.append(client.hear())
         assert [answer is not None and answer[:2] == b"\0\3" for answer in answers] == [True] * 4 + [False] * 2
         assert error_of(answers[4]) == (0, "Busy, try again")
+
+
+def test_memory_stays_within_its_limit_whatever_is_asked_for(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many files, each in several block sizes, whole and streamed, and some given up half-way."""
+    monkeypatch.setattr("pxed.tftp.files.NAMES", 10)
+    limit = 8 * SEGMENT_BYTES
+    for number in range(20):
+        (root / f"small{number}").write_bytes(content(SEGMENT_BYTES // 2, number))
+    (root / "large").write_bytes(content(5 * SEGMENT_BYTES))
+    with Appliance(root, settings=Limits(cache_bytes=limit)) as appliance:
+        files = appliance.service._services.files
+        most = 0
+        for number in range(20):
+            for blksize in (1024, 1428, 4096):
+                assert appliance.client().fetch(f"small{number}", ("blksize", blksize)) == content(SEGMENT_BYTES // 2, number)
+                gone = appliance.client()
+                gone.ask(rrq("large", ("blksize", blksize)))
+                gone.hear()
+                gone.tell(error(0))
+                most = max(most, files.images.used)
+                assert files.images.used <= limit
+        assert most > limit // 2, "it is used"
+        assert len(files._names) <= 10
 
 
 def test_content_read_twice_at_once_is_kept_once(root: Path) -> None:

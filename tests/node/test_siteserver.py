@@ -27,6 +27,25 @@ def test_keas_piece_is_json_between_braces() -> None:
     assert [each["boot-file-name"] for each in classes] == ["snponly.efi", "http://10.0.0.1/p/525400123456"]
 
 
+@pytest.mark.parametrize("http", [False, True])
+def test_windows_is_told_line_by_line(http: bool) -> None:
+    """The one server that cannot be tried here. A class and an option must be defined before a policy or a value names them."""
+    program = "http://10.0.0.1/b/snponly.efi" if http else "snponly.efi"
+    define = "Add-DhcpServerv4OptionDefinition -OptionId 60 -Name VendorClass -Type String -ErrorAction SilentlyContinue\n"
+    vendor = "Set-DhcpServerv4OptionValue -ScopeId 10.0.0.0 -PolicyName $rom -OptionId 60 -Value 'HTTPClient'\n"
+    assert _pieces(program=program, http_boot=http)["Windows Server"] == (
+        f"{define if http else ''}"
+        "$rom = 'pxed-525400123456'; $ipxe = 'pxed-525400123456-ipxe'\n"
+        "Add-DhcpServerv4Class -Name iPXE -Type User -Data 'iPXE' -ErrorAction SilentlyContinue\n"
+        "Add-DhcpServerv4Policy -ScopeId 10.0.0.0 -Name $ipxe -Condition AND -MacAddress EQ,'525400123456' -UserClass EQ,iPXE\n"
+        "Set-DhcpServerv4OptionValue -ScopeId 10.0.0.0 -PolicyName $ipxe -OptionId 67 -Value 'http://10.0.0.1/p/525400123456'\n"
+        "Add-DhcpServerv4Policy -ScopeId 10.0.0.0 -Name $rom -Condition AND -MacAddress EQ,'525400123456' -UserClass NE,iPXE\n"
+        "Set-DhcpServerv4OptionValue -ScopeId 10.0.0.0 -PolicyName $rom -OptionId 66 -Value '10.0.0.1'\n"
+        f"Set-DhcpServerv4OptionValue -ScopeId 10.0.0.0 -PolicyName $rom -OptionId 67 -Value '{program}'\n"
+        f"{vendor if http else ''}"
+    )
+
+
 def test_windows_is_told_its_scope_by_network_address_and_the_mac_without_separators() -> None:
     text = _pieces()["Windows Server"]
     assert "-ScopeId 10.0.0.0 " in text

@@ -76,6 +76,8 @@ def test_bios_images_are_known_by_name_and_by_not_being_pe(tmp_path: Path) -> No
     (tmp_path / "fake.kpxe").write_bytes(ipxe(X64))
     (tmp_path / "saved.kpxe").write_bytes(b"<html><body>404 Not Found</body></html>\n")
     (tmp_path / "empty.kpxe").write_bytes(b"")
+    (tmp_path / "cut.kpxe").write_bytes(ipxe(X64)[:0x90])  # a PE image, as far as its download came
+    (tmp_path / "odd.kpxe").write_bytes(ipxe(X64).replace(b"\x0b\x02", b"\x07\x01", 1))  # a ROM image's magic
     (tmp_path / "data.bin").write_bytes(bios())
     real = identify(tmp_path / "undionly.kpxe")
     disguised = identify(tmp_path / "fake.kpxe")
@@ -83,7 +85,7 @@ def test_bios_images_are_known_by_name_and_by_not_being_pe(tmp_path: Path) -> No
     assert (real.machine, real.kind) == ("x86-bios", "ipxe")
     assert disguised is not None
     assert disguised.machine == "x86_64"
-    assert [identify(tmp_path / n) for n in ("saved.kpxe", "empty.kpxe", "data.bin", "absent")] == [None] * 4
+    assert [identify(tmp_path / n) for n in ("saved.kpxe", "empty.kpxe", "cut.kpxe", "odd.kpxe", "data.bin", "absent")] == [None] * 6
 
 
 def test_a_pipe_or_a_directory_is_left_alone_and_does_not_block(tmp_path: Path) -> None:

@@ -140,6 +140,7 @@ def host_package(directory: Path) -> Path:
     """As Debian 13's package lays it out, plus what must not be taken."""
     put(directory, snponly_DOT_efi=ipxe(X64), undionly_DOT_kpxe=bios(), ipxe_DOT_lkrn=bios())
     put(directory, **{"ipxe-amd64_DOT_efi": ipxe(X64), "ipxe-arm64_DOT_efi": ipxe(ARM64), "ipxe-riscv64_DOT_efi": ipxe(RISCV64)})
+    put(directory, **{"ipxe-loong64_DOT_efi": ipxe(LOONG64)})
     put(directory, qemu__efi_DOT_rom=ipxe(X64), grubx64_DOT_efi=pe(X64, text=b"Free Software Foundation,grub"))
     (directory / "ipxe.efi").symlink_to("ipxe-amd64.efi")
     return directory
@@ -148,10 +149,12 @@ def host_package(directory: Path) -> Path:
 def test_host_programs_are_copied_by_machine_and_can_be_served_from_the_root(tmp_path: Path) -> None:
     host, root = host_package(tmp_path / "host"), tmp_path / "state" / "tftproot"
     outcome = {each.path: each.outcome for each in link_host_programs(root, directories=[host])}
-    assert outcome == dict.fromkeys(["ipxe.efi", "aarch64/ipxe.efi", "riscv64/ipxe.efi", "snponly.efi", "undionly.kpxe"], "new")
+    machines = ["aarch64/ipxe.efi", "riscv64/ipxe.efi", "loongarch64/ipxe.efi"]
+    assert outcome == dict.fromkeys(["ipxe.efi", "snponly.efi", "undionly.kpxe", *machines], "new")
     assert {p.path for p in scan(root).all()} == set(outcome)
     assert not any(path.is_symlink() for path in root.rglob("*"))
-    assert picked(scan(root), 11) == "aarch64/ipxe.efi"
+    assert {path.stat().st_mode & 0o777 for path in root.rglob("*.*pxe*") if path.is_file()} == {0o644}
+    assert [picked(scan(root), arch) for arch in (11, 27, 39)] == machines
 
 
 def test_fedoras_names_and_sub_directories_are_understood(tmp_path: Path) -> None:

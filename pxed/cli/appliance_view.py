@@ -10,10 +10,12 @@ from typing import Any
 
 from pxed.cli.findings import Finding
 from pxed.cli.node_commands import site_lines
-from pxed.cli.output import clean
+from pxed.cli.output import clean, duration
 
 Tree = dict[str, Any]
 
+_OF_INTEREST = 24 * 3600.0
+"""Seconds; a server that answered no network boot for so long may be gone, or somebody has mended it."""
 _DEAF = Finding(
     "dhcp",
     "warn",
@@ -27,24 +29,32 @@ def ignoring(health: Tree) -> list[Tree]:
     return _objects(_dhcp(health).get("ignoring"))
 
 
-def findings(health: Tree, lines: Mapping[str, Any]) -> list[Finding]:
-    """`lines`: node id > its lines for the site's DHCP server, for those that they were asked of."""
+def findings(health: Tree, lines: Mapping[str, Any], now: float) -> list[Finding]:
+    """`lines`: node id > its lines for the site's DHCP server, for those that they were asked of. `now`: UTC seconds."""
     dhcp = _dhcp(health)
+    booting = [each for each in _objects(dhcp.get("neighbours")) if each.get("kind") in ("proxy", "lease+boot")]
     return [
         *([_DEAF] if dhcp.get("hears_others") is False else []),
-        *(_neighbour(each) for each in _objects(dhcp.get("neighbours")) if each.get("kind") in ("proxy", "lease+boot")),
+        *(_neighbour(each, age) for each in booting if (age := _age(each, now)) < _OF_INTEREST),
         *(_ignores(each, _objects(lines.get(str(each.get("node"))))) for each in ignoring(health)),
         *(_refused(node, each) for node, each in _tree(dhcp.get("refused")).items()),
     ]
 
 
-def _neighbour(each: Tree) -> Finding:
+def _age(neighbour: Tree, now: float) -> float:
+    """Seconds since that server last answered a network boot."""
+    at = neighbour.get("boot_seen")
+    return max(0.0, now - at) if isinstance(at, int | float) else 0.0
+
+
+def _neighbour(each: Tree, age: float) -> Finding:
     server, interface, file = clean(each.get("address")), clean(each.get("interface")), clean(each.get("boot_file"))
     named = f" ({file})" if file else ""
     if each.get("kind") == "proxy":
-        text = f"The appliance hears another proxy-DHCP server, {server} on {interface}{named}; each firmware picks one of the two"
+        text = f"The appliance heard another proxy-DHCP server, {server} on {interface}{named}, {duration(age)} ago"
+        text += "; each firmware picks one of the two"
         return Finding("dhcp", "warn", text, f"Stop it ({server}: WDS, dnsmasq proxy, FOG, MAAS ...), or keep the machines of each apart")
-    text = f"The appliance hears that the DHCP server {server} on {interface} names a boot server of its own{named}"
+    text = f"The appliance heard the DHCP server {server} on {interface} name a boot server of its own{named}, {duration(age)} ago"
     return Finding("dhcp", "warn", text, f"Take next-server, filename and the options 60, 66, 67 out of the configuration of {server}")
 
 

@@ -108,7 +108,7 @@ def _appliance(invocation: Invocation) -> list[Finding]:
     status = clean(found.get("status"))
     text = f"The appliance answers: {status}, version {clean(found.get('version'))}"
     told = Finding("appliance", "ok" if status == "ok" else "fail", text, "" if status == "ok" else "pxed health")
-    return [told, *appliance_view.findings(found, lines)]
+    return [told, *appliance_view.findings(found, lines, invocation.now())]
 
 
 def _probe(settings: Settings, wait: float, *, named: bool) -> list[Finding]:

@@ -25,7 +25,8 @@ Kind = Literal["lease", "lease+boot", "proxy"]
 
 @dataclass(slots=True)
 class Neighbour:
-    """One other server. `kind`: ``lease`` gives addresses, ``lease+boot`` a boot file too, ``proxy`` only boots. Times: UTC seconds."""
+    """One other server. `kind`: ``lease`` gives addresses, ``lease+boot`` a boot file too, ``proxy`` only boots. Times: UTC seconds;
+    `boot_seen`: when it last answered a network boot, 0 for never."""
 
     address: str
     interface: str
@@ -33,6 +34,7 @@ class Neighbour:
     boot_file: str
     first_seen: float
     last_seen: float
+    boot_seen: float = 0.0
     answers: int = 0
 
 
@@ -103,6 +105,8 @@ class Neighbours:
         elif kind != "lease" or known.kind == "lease":
             known.kind, known.boot_file = kind, file
         known.last_seen = now
+        if kind != "lease":
+            known.boot_seen = now
         known.answers += 1
 
 

@@ -24,7 +24,7 @@ def doctor(world: World, *, hears: bool = True) -> list[Finding]:
         node = world.inventory.get(each["node"])
         assert node is not None
         lines[node.id] = [asdict(piece) for piece in world.responder.site_server_lines(node)]
-    return appliance_view.findings(health, lines)
+    return appliance_view.findings(health, lines, world.wall)
 
 
 def test_a_machine_that_follows_no_offer_is_found_with_the_very_lines_for_each_server() -> None:
@@ -67,3 +67,17 @@ def test_an_appliance_that_could_not_notice_another_proxy_says_so() -> None:
     assert "would not notice that another one answers network boots" in found.text
     assert "CAP_NET_RAW" in found.remedy
     assert doctor(World()) == []
+
+
+def test_a_server_that_has_stopped_to_answer_network_boots_is_found_for_a_day() -> None:
+    """What it leases from then on changes nothing: whether anybody asked it for a boot file does not show in that."""
+    world = World()
+    eth0 = world.links[2]
+    world.responder.overheard(_offer("10.0.0.8"), eth0, "10.0.0.8")
+    world.responder.overheard(_offer(yiaddr="10.0.0.77", vendor=b""), eth0, "10.0.0.9")
+    for hour in range(24):
+        age = f", {hour} h 00 m ago" if hour else ", 0 s ago"
+        assert [age in each.text for each in doctor(world)] == [True, True]
+        world.pass_time(3600.0)
+        world.responder.overheard(_offer(yiaddr="10.0.0.77", vendor=b"", file=b""), eth0, "10.0.0.9")
+    assert doctor(world) == []

@@ -74,13 +74,15 @@ def look(settings: Settings, root: Path) -> list[Finding]:
     present = host.interfaces()
     names = [each.name for each in preflight.served(settings, present)]
     wanted = [(protocol, number) for _, protocol, number in preflight.port_list(settings)]
+    programs = scan(root, chain=settings.dhcp.boot_chain)
     return [
         *preflight.privileges(settings),
         *preflight.interfaces(settings, present),
         *diagnosis.routes(host.default_routes()),
         *preflight.ports(settings, running_is_fine=True),
         *firewall.findings(firewall.read_host(), names, wanted),
-        *preflight.boot_programs(root, scan(root, chain=settings.dhcp.boot_chain)),
+        *preflight.boot_programs(root, programs),
+        *preflight.quirks(settings, programs),
         *preflight.state_directory(settings.state_dir),
         *preflight.database(settings),
         *preflight.own_oses(settings),

@@ -227,3 +227,19 @@ def boot_programs(root: Path, programs: BootPrograms) -> list[Finding]:
         Finding("boot programs", "warn", f"None for {missing.name} (architecture {missing.arch})", missing.remedy)
         for missing in programs.missing()
     ]
+
+
+def quirks(settings: Settings, programs: BootPrograms) -> list[Finding]:
+    """The operator's quirks that name a boot program which no machine of theirs can be given: it is given the usual one."""
+    return [
+        Finding(
+            "quirks",
+            "warn",
+            f"The quirk {quirk.name!r} can't give its boot program: {objection}",
+            "pxed bootloaders --list shows what there is",
+        )
+        for quirk in settings.dhcp.quirks
+        if quirk.boot_program is not None
+        for objection in {programs.objection(quirk.boot_program, arch): None for arch in quirk.arch or (None,)}
+        if objection
+    ]

@@ -107,7 +107,7 @@ def look(settings: Settings, *, link: bool) -> list[Finding]:
     programs = [each for each in preflight.boot_programs(settings.boot_root, there) if each.level == "fail"]
     # Before the state directory exists there is nothing to find in it: linking would have been tried later.
     blocked = link and any(each.level == "fail" for each in found)
-    return [each for each in found if each.level != "ok"] + ([] if blocked else programs)
+    return [each for each in found if each.level != "ok"] + ([] if blocked else [*programs, *preflight.quirks(settings, there)])
 
 
 def plugin_arguments(given: Mapping[str, Any]) -> list[str]:

@@ -150,6 +150,25 @@ def test_boot_programs_are_told_per_architecture(tmp_path: Path) -> None:
     assert all(f.remedy for f in found[1:])
 
 
+def test_a_quirk_whose_boot_program_nobody_can_be_given_is_named(tmp_path: Path) -> None:
+    """It gives way to the usual one, which nobody would notice: a misspelt name, another machine's program, a chain that is not there."""
+    (tmp_path / "ipxe.efi").write_bytes(ipxe(IA32))
+    tables: list[dict[str, Any]] = [
+        {"name": "good", "arch": 6, "boot_program": "ipxe.efi"},
+        {"name": "any", "mac": "52:54", "boot_program": "ipxe.efi"},
+        {"name": "shape", "arch": 7, "shape": "pxe10"},
+        {"name": "misspelt", "mac": "52:54", "boot_program": "ipxr.efi"},
+        {"name": "x64", "arch": [6, 7], "boot_program": "ipxe.efi"},
+        {"name": "secure", "arch": [7, 11], "boot_program": "shim-grub"},
+    ]
+    found = preflight.quirks(load(None, {"dhcp": {"quirks": tables}}), scan(tmp_path))
+    assert [(each.level, each.text) for each in found] == [
+        ("warn", "The quirk 'misspelt' can't give its boot program: there is no boot program 'ipxr.efi' here"),
+        ("warn", "The quirk 'x64' can't give its boot program: ipxe.efi is here for i386, not for x86_64 UEFI"),
+        ("warn", "The quirk 'secure' can't give its boot program: nothing here makes up the chain shim-grub"),
+    ]
+
+
 def test_the_worst_finding_decides() -> None:
     ok, warn, fail = (Finding("x", level, "") for level in ("ok", "warn", "fail"))
     assert (worst([]), worst([ok]), worst([ok, warn]), worst([warn, fail, ok])) == ("ok", "ok", "warn", "fail")

@@ -106,6 +106,16 @@ def test_where_the_chain_needs_no_ipxe_there_may_be_none(net: Network, tmp_path:
     assert ("ok", "shimx64.efi for architecture 7") in [(each["level"], each["text"]) for each in found]
 
 
+def test_a_quirk_that_names_a_boot_program_that_is_not_there_is_mentioned_and_no_obstacle(net: Network, state: Path) -> None:
+    quirk = '[[dhcp.quirks]]\nname = "rack"\nmac = "52:54"\nboot_program = "ipxr.efi"\n'
+    (state / "pxed.toml").write_text(f'state_dir = "{state}"\n{quirk}')
+    result = check(net, state, "-i", "here0", "-c", str(state / "pxed.toml"))
+    assert result.exit_code == 0
+    assert "The quirk 'rack' can't give its boot program: there is no boot program 'ipxr.efi' here" in result.output
+    with net.inside(net.here):
+        assert "The quirk 'rack'" in run("doctor", "--no-probe", "-c", str(state / "pxed.toml"), state_dir=state).output
+
+
 def test_not_root(net: Network, state: Path) -> None:
     with net.inside(net.here), as_nobody():
         result = run("up", "--check", "--no-link", "-i", "here0", state_dir=Path("/tmp"))

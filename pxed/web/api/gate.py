@@ -38,20 +38,31 @@ class Malformed(PxedError):
 
 
 class Routes:
-    """Collects handlers: ``async def handler(request, **path_parts) -> (status, JSON value)``."""
+    """Collects handlers: ``async def handler(request, **path_parts) -> (status, JSON value)``.
+
+    A path is compiled once per process, by whoever adds it first; the handlers are those of this API.
+    """
+
+    app = Klein()
+    app.url_map.merge_slashes = False
 
     def __init__(self) -> None:
-        self.app = Klein()
-        self.app.url_map.merge_slashes = False
-        self.app.handle_errors(Exception)(_problem)
+        self._handlers: dict[str, Handler] = {}
 
     def add(self, method: str, path: str, handler: Handler) -> None:
         """`path` in klein's syntax, e.g. ``/nodes/<handle>``."""
+        endpoint = f"{method} {path}"
+        self._handlers[endpoint] = handler
 
-        def run(request: Any, **parts: str) -> Deferred[bytes]:
-            return shielded(_answered(request, handler, parts))
+        def run(routes: Routes, request: Any, **parts: str) -> Deferred[bytes]:
+            return shielded(_answered(request, routes._handlers[endpoint], parts))
 
-        self.app.route(path, methods=[method], strict_slashes=False, endpoint=f"{method} {path}")(run)
+        if endpoint not in Routes.app.endpoints:
+            Routes.app.route(path, methods=[method], strict_slashes=False, endpoint=endpoint)(run)
+
+    @app.handle_errors(Exception)
+    def _refused(self, request: Any, failure: Failure) -> bytes:
+        return _problem(request, failure)
 
 
 async def _answered(request: Any, handler: Handler, parts: Mapping[str, str]) -> bytes:

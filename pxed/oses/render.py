@@ -7,7 +7,7 @@ This file's rules
   mistake shows as an escape too many, never as one too few. ``|sh`` in a preseed template quotes for the shell first and then checks the
   result for preseed: formats nest.
 * A new format is one line in `KINDS`.
-* An undefined variable is an error (StrictUndefined). Templates are compiled once per process.
+* An undefined variable is an error (StrictUndefined). A text is compiled once per process and kind, however many renderers have it.
 
 `TemplateProblem` for everything a template can do wrong, with its name and line.
 """
@@ -17,9 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import jinja2
+from jinja2.bccache import Bucket
 
 import pxed
 from pxed.errors import PxedError
@@ -86,6 +88,23 @@ def kind_of(template: str) -> Kind:
     return kind
 
 
+class _Compiled(jinja2.BytecodeCache):
+    """What the texts of one kind were compiled to, in memory. Safe from several threads: at worst a text is compiled by each."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], CodeType | None] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+_COMPILED: dict[tuple[type[jinja2.Environment], str], _Compiled] = {}
+"""By class of environment and name of the kind: both have a part in what is compiled (constants are escaped then)."""
+
+
 class Renderer:
     """Renders the templates below `root`; one environment per kind, made when first needed. Safe to call from several threads."""
 
@@ -136,6 +155,7 @@ class Renderer:
             lstrip_blocks=True,
             auto_reload=False,
             cache_size=-1,
+            bytecode_cache=_COMPILED.setdefault((self.environment_class, kind.name), _Compiled()),
         )
         for other in KINDS.values():
             made.filters[other.name] = _marking(other.escape, other.name)

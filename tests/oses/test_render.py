@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pxed.oses.bounded import BoundedRenderer
 from pxed.oses.render import KINDS, TEMPLATES, Renderer, TemplateProblem, kind_of
 from tests.oses.samples import HOSTILE
 
@@ -77,6 +78,30 @@ def test_a_template_is_compiled_once(tmp_path: Path) -> None:
     assert renderer.render("x.sh.j2", {}) == "echo one\n"
     (tmp_path / "x.sh.j2").write_text("echo two\n")
     assert renderer.render("x.sh.j2", {}) == "echo one\n"
+
+
+def test_renderers_share_what_a_text_was_compiled_to_but_not_across_kinds_names_or_texts(tmp_path: Path) -> None:
+    codes = []
+    for folder, name, text in (
+        ("one", "x.sh.j2", "{{ 'it is' }}"),
+        ("one", "x.sh.j2", "{{ 'it is' }}"),
+        ("one", "y.ini.j2", "{% include 'x.sh.j2' %}"),
+        ("two", "x.sh.j2", "{{ 'it was' }}"),
+        ("one", "x.sh.j2", "{{ 'it was' }}"),
+    ):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).write_text(text)
+        renderer = Renderer(tmp_path / folder)
+        template = renderer._environment(kind_of(name)).get_template(name)
+        codes.append((renderer.render(name, {}), template.root_render_func.__code__))
+    assert [text for text, _ in codes] == ["'it is'", "'it is'", "it is", "'it was'", "'it was'"]
+    assert codes[0][1] is codes[1][1]
+    assert len({id(code) for _, code in codes}) == 4
+
+
+def test_the_sandbox_compiles_for_itself() -> None:
+    plain, sandboxed = (each._environment(KINDS["sh"]).get_template("debian/late.sh.j2") for each in (Renderer(), BoundedRenderer({})))
+    assert plain.root_render_func.__code__ is not sandboxed.root_render_func.__code__
 
 
 def test_every_packaged_template_has_a_kind_and_compiles() -> None:

@@ -99,15 +99,17 @@ def test_one_that_was_killed_meanwhile_is_started_again(apart_of: Any) -> None:
 
 
 def test_memory_is_bounded(apart_of: Any) -> None:
+    """Texts that `bounded` allows, taken apart into lists, which it does not measure: 34 MB each."""
+    lists = ", ".join(["text | list"] * 40)
     assert apart.MEMORY <= 1 << 30
-    with pytest.raises(TemplateProblem, match=r"x\.sh\.j2"):
-        apart_of({"x.sh.j2": "{{ 1 | round(2000000000, 'ceil') }}"}, limit=2.0).render("debian", "x.sh.j2", {})
+    with pytest.raises(TemplateProblem, match=r"^x\.sh\.j2, line 1: MemoryError in an expression$"):
+        apart_of({"x.sh.j2": "{% set text = 'x' * 4194304 %}{{ [" + lists + "] | length }}"}).render("debian", "x.sh.j2", {})
 
 
-@pytest.mark.parametrize("hostile", [ENDLESS, DEAF])
-async def test_the_reactor_keeps_time_while_a_hostile_template_is_rendered(hostile: str, apart_of: Any) -> None:
+@pytest.mark.parametrize(("hostile", "limit"), [(ENDLESS, 2.0), (DEAF, 0.5)])
+async def test_the_reactor_keeps_time_while_a_hostile_template_is_rendered(hostile: str, limit: float, apart_of: Any) -> None:
     """A timer of 10 ms beside it; with the template rendered here, DEAF would hold it for minutes and ENDLESS for its half second."""
-    process = apart_of({"debian/answers.preseed.j2": hostile}, limit=2.0)
+    process = apart_of({"debian/answers.preseed.j2": hostile}, limit=limit)
     catalog = Catalog(own(FAMILIES[:1], {"debian/answers.preseed.j2": hostile}), own=process.of)
     prepared = Catalog().prepare("debian", "12", {"hostname": "web1"})
     threads = Threads(reactor)
@@ -117,7 +119,7 @@ async def test_the_reactor_keeps_time_while_a_hostile_template_is_rendered(hosti
     heart = LoopingCall(lambda: beats.append(time.monotonic()))
     beating: Deferred[Any] = heart.start(0.01)
     try:
-        with pytest.raises(TemplateProblem, match=r"more than 20000 turns|longer than 2 s"):
+        with pytest.raises(TemplateProblem, match=r"more than 20000 turns|longer than 0.5 s"):
             await rendering.file(install_of(prepared), FakeNode(), URLS, "preseed.cfg")
     finally:
         heart.stop()

@@ -48,6 +48,7 @@ def texts(tree: dict[str, Any], check: str) -> list[tuple[str, str]]:
     return [(f["level"], f["text"]) for f in tree["findings"] if f["check"] == check]
 
 
+@pytest.mark.slow
 def test_a_host_beside_a_plain_dhcp_server_is_ready(net: Network, state: Path) -> None:
     net.dnsmasq(RANGE)
     tree = doctor(net, state)

@@ -35,21 +35,24 @@ class Collector:
         self._look = LoopingCall(self.look)
         self._look.clock = clock
         self._usual = gc.get_threshold()
+        self._alone = True
 
     def start(self) -> None:
         """From now on. What is in memory stays there."""
         self._collect()
+        self._alone = gc.get_freeze_count() == 0
         gc.freeze()
         gc.set_threshold(self._usual[0], _NEVER, _NEVER)
         self._due = self._clock.seconds() + LATEST
         self._look.start(EVERY, now=False).addErrback(lambda failure: self.log.failure("Nobody collects garbage any more", failure))
 
     def stop(self) -> None:
-        """As Python does it again. May be called twice."""
+        """As Python does it again; what was left out before `start`, by somebody else, remains so. May be called twice."""
         if self._look.running:
             self._look.stop()
         gc.set_threshold(*self._usual)
-        gc.unfreeze()
+        if self._alone:
+            gc.unfreeze()
 
     def look(self) -> None:
         """Collect if nobody is being served, or if it is high time."""

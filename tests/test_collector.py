@@ -35,7 +35,15 @@ def scene() -> Iterator[Scene]:
     made.collector.stop()
 
 
-def test_python_itself_collects_the_young_alone_meanwhile() -> None:
+@pytest.fixture
+def nothing_left_out() -> Iterator[None]:
+    """What the whole run has left out (`tests.conftest`) is left out again afterwards."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
+
+
+def test_python_itself_collects_the_young_alone_meanwhile(nothing_left_out: None) -> None:
     before, scene = gc.get_threshold(), Scene()
     scene.collector.start()
     assert gc.get_threshold()[0] == before[0]
@@ -44,6 +52,14 @@ def test_python_itself_collects_the_young_alone_meanwhile() -> None:
     scene.collector.stop()
     assert gc.get_threshold() == before
     assert gc.get_freeze_count() == 0
+
+
+def test_what_somebody_else_has_left_out_before_remains_so(nothing_left_out: None) -> None:
+    gc.freeze()
+    scene = Scene()
+    scene.collector.start()
+    scene.collector.stop()
+    assert gc.get_freeze_count() > 0
 
 
 def test_an_appliance_at_rest_collects(scene: Scene) -> None:

@@ -160,7 +160,7 @@ def test_installs_that_ended_long_ago_are_forgotten_unless_all_are_kept(tmp_path
         for _ in range(2):
             install = result_of(pxed.up.engine.create(node.id, family="debian", release="12", recipe="debian", options={}))
             result_of(pxed.up.engine.cancel(install.id))
-        pxed.advance(86_000)
+        pxed.advance(86_000, step=3_600)
         assert len(pxed.up.engine.all()) == 2
         pxed.advance(1_200)
         assert len(pxed.up.engine.all()) == left

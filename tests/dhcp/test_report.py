@@ -53,6 +53,18 @@ def test_a_storm_of_a_thousand_nodes_is_told_in_full() -> None:
     assert (len(world.told("dhcp.offer")), len(world.told("dhcp.ack"))) == (2000, 1000)
 
 
+def test_what_was_told_is_remembered_of_so_many_machines_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "_REMEMBERED", 50)
+    world = World()
+    for number in range(200):
+        mac = f"52:54:00:00:01:{number:02x}"
+        world.arm(mac)
+        for _ in range(2):
+            world.ask(clients.rom(7, mac=mac))
+    assert len(world.responder.report._told) == 50
+    assert len(world.told("dhcp.offer")) == 200
+
+
 def test_malformed_packets_do_not_flood_the_log() -> None:
     world = World()
     with capturedLogs() as logs:

@@ -243,6 +243,18 @@ def test_an_ack_inside_the_window_goes_back_to_the_first_missing_block(root: Pat
         assert numbers(client) == [3, 4, 5, 6]
 
 
+def test_an_ack_inside_the_window_that_comes_early_moves_the_window_on(root: Path) -> None:
+    """Sooner than three quarters of a round trip the rest is still under way: only what was never sent goes out."""
+    with Appliance(root) as appliance:
+        client = open_window(appliance, 4, rtt=0.01)
+        assert numbers(client) == [1, 2, 3, 4]
+        appliance.clock.advance(0.007)
+        client.tell(ack(2))
+        assert numbers(client) == [5, 6]
+        client.tell(ack(6))
+        assert numbers(client) == [7, 8, 9, 10]
+
+
 def test_a_late_duplicate_ack_resends_the_window_once(root: Path) -> None:
     with Appliance(root) as appliance:
         client = open_window(appliance, 4, rtt=0.01)

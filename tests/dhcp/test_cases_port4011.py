@@ -61,8 +61,11 @@ def test_case_063_a_boot_item_of_an_unknown_type_is_not_answered() -> None:
 
 
 def test_case_064_without_any_address_the_answer_is_broadcast() -> None:
-    sent = World().ask(clients.pxe_request(0, ciaddr="0.0.0.0"), door=4011, source="0.0.0.0", source_port=68)[0]
-    assert (sent.destination, sent.ifindex) == (("255.255.255.255", 68), 2)
+    """Whose broadcast flag is set, though the request's was not; an answer by unicast has the request's own."""
+    world = World()
+    sent = world.ask(clients.pxe_request(0, ciaddr="0.0.0.0"), door=4011, source="0.0.0.0", source_port=68)[0]
+    assert (sent.destination, sent.ifindex, sent.answer.flags) == (("255.255.255.255", 68), 2, 0x8000)
+    assert world.answer(clients.pxe_request(0, ciaddr=CLIENT), **FROM_68).flags == 0
 
 
 def test_case_064b_without_ciaddr_the_source_address_will_do() -> None:

@@ -52,6 +52,12 @@ def test_refresh_says_whether_anything_changed() -> None:
     assert [interfaces.refresh(), interfaces.refresh()] == [True, False]
     links[0] = link("eth0", 2, "10.0.0.1/24", "10.5.0.1/24")
     assert interfaces.refresh() is True
+    lo = [link("lo", 1, "127.0.0.1/8", loopback=True), link("lo", 1, "127.0.0.1/8", "10.6.0.1/32", loopback=True)]
+    links.append(lo[0])
+    assert interfaces.refresh() is True
+    links[1] = lo[1]
+    assert interfaces.refresh() is True, "an address of ours, though on an interface that is not served"
+    assert interfaces.refresh() is False
     links.clear()
     assert interfaces.refresh() is True
     assert interfaces.get(2) is None

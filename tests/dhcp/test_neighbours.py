@@ -115,6 +115,8 @@ def test_the_responder_shows_it_and_learns_addresses_from_acks() -> None:
     assert world.responder.status()["neighbours"][0]["address"] == "10.0.0.9"
     world.responder.overheard(_offer(yiaddr="10.0.0.77", message=5, vendor=b"", file=b""), eth0, "10.0.0.9")
     assert world.inventory.by_address("10.0.0.77") is world.node
+    world.responder.overheard(_offer(message=5, vendor=b"", file=b""), eth0, "10.0.0.9")
+    assert world.node.address == "10.0.0.77", "an ACK without an address (of an INFORM) takes none away"
     world.responder.overheard(b"garbage", eth0, "10.0.0.9")
     world.responder.overheard(_offer("10.0.0.1"), eth0, "10.0.0.1")
     assert len(world.told("dhcp.problem")) == 1, "what we sent ourselves is no neighbour"

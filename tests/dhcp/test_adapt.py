@@ -38,7 +38,11 @@ def _boots(world: World, times: int, arch: int = 7) -> list[tuple[bool, bool]]:
 
 
 def test_uefi_that_ignores_an_offer_gets_the_other_shapes_in_turn() -> None:
-    assert _boots(World(), 4) == [BINL, PXE10, BARE, BINL]
+    """And its timeline says so, once for each."""
+    world = World()
+    assert _boots(world, 4) == [BINL, PXE10, BARE, BINL]
+    said = [(event.node, event.data["shape"]) for event in world.told("dhcp.problem") if "did not follow the last offer" in event.text]
+    assert said == [(world.node.id, shape) for shape in ("pxe10", "bare", "binl")]
 
 
 def test_bios_that_ignores_an_offer_gets_the_other_shapes_in_turn() -> None:
@@ -94,6 +98,14 @@ def test_a_client_that_comes_to_4011_keeps_its_shape() -> None:
         assert _looks(world.answer(clients.rom(7, xid=1000 + boot))) == PXE10, "what worked is remembered"
         world.ask(clients.pxe_request(7, ciaddr="10.0.0.9"), door=4011, source="10.0.0.9", source_port=4011)
         world.pass_time(130.0)
+
+
+def test_a_client_that_has_followed_may_repeat_itself_as_often_as_it_likes() -> None:
+    world = World()
+    assert _looks(world.answer(clients.rom(7))) == BINL
+    _follows(world)
+    for _ in range(2 * PATIENCE):
+        assert _looks(world.answer(clients.rom(7))) == BINL
 
 
 @pytest.mark.parametrize("kind", ["tftp.request", "tftp.sent", "http.file", "http.profile"])

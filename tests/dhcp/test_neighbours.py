@@ -90,6 +90,11 @@ def test_one_that_sends_them_elsewhere_is(how: dict[str, Any]) -> None:
     assert "boot server of its own" in str(Wire().hear(_offer(**{"yiaddr": "10.0.0.77", "vendor": b"", **how})))
 
 
+def test_a_boot_file_in_option_67_is_one_too() -> None:
+    said = str(Wire().hear(_offer(yiaddr="10.0.0.77", vendor=b"", file=b"", more=((67, b"other.efi\0"),))))
+    assert "names a boot server of its own (boot file other.efi)" in said
+
+
 def test_replies_that_are_no_offers_say_nothing() -> None:
     wire = Wire()
     assert wire.hear(_offer(message=6)) is None

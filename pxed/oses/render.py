@@ -89,16 +89,18 @@ def kind_of(template: str) -> Kind:
 
 
 class _Compiled(jinja2.BytecodeCache):
-    """What the texts of one kind were compiled to, in memory. Safe from several threads: at worst a text is compiled by each."""
+    """What the files of one kind were compiled to, in memory, the last text of each. Safe from several threads: at worst a text is
+    compiled by each."""
 
     def __init__(self) -> None:
-        self._codes: dict[tuple[str, str], CodeType | None] = {}
+        self._codes: dict[str, tuple[str, CodeType | None]] = {}
 
     def load_bytecode(self, bucket: Bucket) -> None:
-        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+        checksum, code = self._codes.get(bucket.key, ("", None))
+        bucket.code = code if checksum == bucket.checksum else None
 
     def dump_bytecode(self, bucket: Bucket) -> None:
-        self._codes[bucket.key, bucket.checksum] = bucket.code
+        self._codes[bucket.key] = bucket.checksum, bucket.code
 
 
 _COMPILED: dict[tuple[type[jinja2.Environment], str], _Compiled] = {}

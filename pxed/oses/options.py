@@ -109,11 +109,12 @@ def _arguments(value: Any) -> Any:
 
 def _kernel_words(value: str) -> str:
     words = value.split()
-    if any(not 32 < ord(letter) < 127 for word in words for letter in word) or "${" in value:
+    line = " ".join(words)
+    if not (line.isascii() and line.isprintable()) or "${" in value:
         raise ValueError("kernel arguments in visible ASCII, without '${'")
     if {"---", "--", "#", "||", "&&", ";"}.intersection(words):
         raise ValueError("kernel arguments without the words -- --- # || && ;")
-    return " ".join(words)
+    return line
 
 
 def _package(value: str) -> str:

@@ -37,6 +37,10 @@ SETTLE = 5.0
 """Seconds for connections to finish closing when a test has ended."""
 
 
+_module: Any = None
+"""That of the last coroutine test."""
+
+
 @implementer(ILogObserver)
 class Logged:
     """The failures logged since the test began."""
@@ -84,6 +88,16 @@ def logged() -> Iterator[Logged]:
         globalLogPublisher.removeObserver(errors)
     if errors.events:
         pytest.fail("The test logged errors that it did not take:\n" + errors.describe())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What has gathered since the last module of coroutine tests need not be looked through after each test of this one, either."""
+    global _module
+    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function) and item.module is not _module:
+        _module = item.module
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -141,6 +155,7 @@ def pytest_collection_finish() -> None:
     """What is there before the first test need not be looked through after each of them (`_inspected`)."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:
@@ -149,6 +164,7 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # until everything is imported and collected
     hypothesis.settings.register_profile("pxed", deadline=None)  # a busy machine is no bug
     hypothesis.settings.load_profile("pxed")
     if "test_case_" in config.option.keyword and config.option.markexpr == "not lab and not slow":

@@ -6,9 +6,12 @@ notifications; the first `refuse` fetches of it fail.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,17 @@ sh)
 esac
 """,
 }
+
+
+@functools.cache
+def _applets(busybox: str, absent: frozenset[str]) -> Path:
+    """A directory in which every tool is an applet but those that are `absent`, as on the installer's RAM disk; one for the whole run."""
+    tools = Path(tempfile.mkdtemp(prefix="pxoses-"))
+    atexit.register(shutil.rmtree, tools, True)
+    for applet in subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split():
+        if applet not in absent:
+            (tools / applet).symlink_to(busybox)
+    return tools
 
 
 @dataclass(frozen=True)
@@ -130,12 +144,8 @@ class Sandbox:
         tools = self._folder / "tools"
         path = f"{self._bin}:/usr/bin:/bin"
         program = shutil.which(self._shell.split()[0]) or "/bin/sh"
-        if program.endswith("busybox") and not tools.exists():
-            # As on the installer's RAM disk: every tool is an applet.
-            tools.mkdir()
-            for applet in subprocess.run([program, "--list"], capture_output=True, text=True, check=True).stdout.split():
-                if applet not in self._absent:
-                    (tools / applet).symlink_to(program)
+        if program.endswith("busybox"):
+            tools = _applets(program, frozenset(self._absent))
         elif only is not None and not tools.exists():
             tools.mkdir()
             for tool in only:

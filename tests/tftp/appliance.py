@@ -6,6 +6,7 @@ something to read. Leaving the `with` block checks that nothing was logged as a 
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import select
@@ -62,8 +63,13 @@ def error_of(packet: bytes | None) -> tuple[int, str]:
 
 def content(size: int, seed: int = 0) -> bytes:
     """Bytes that differ from block to block."""
-    unit = b"".join((i * 2654435761 + seed & 0xFFFFFFFF).to_bytes(4, "big") for i in range(4096))
+    unit = _unit(seed)
     return (unit * (size // len(unit) + 1))[:size] if size < 1 << 20 else os.urandom(size)
+
+
+@functools.cache
+def _unit(seed: int) -> bytes:
+    return b"".join((i * 2654435761 + seed & 0xFFFFFFFF).to_bytes(4, "big") for i in range(4096))
 
 
 class Client:

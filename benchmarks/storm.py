@@ -2,7 +2,7 @@
 
 Both servers live in a namespace of this run, the fake nodes in another, joined by a veth pair. Rounds are interleaved; ratios are medians
 of round-by-round ratios. Each pxed round starts from the same copied state: every node known and armed with a Debian install, so that its
-real inventory, events and timeline are written. CPU is user + system of all server processes.
+real inventory, events and timeline are written. CPU is user + system of all server processes. Cores as `benchmarks.cores` says.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from benchmarks import cores
 
 SERVER, CLIENT, FAKE_NODES = "10.78.0.1", "10.78.0.2", "10.78.8.0/24"
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,7 +85,7 @@ def children(pid: int) -> list[int]:
 def storm(cli: str, nodes: int, at_once: int) -> dict[str, Any]:
     """One storm from the clients' namespace, as the user's own command runs it."""
     done = subprocess.run(
-        ["ip", "netns", "exec", cli, sys.executable, "-m", "pxed", "bench", "--interface", "veth0", "--nodes", str(nodes),
+        ["ip", "netns", "exec", cli, *cores.clients(), sys.executable, "-m", "pxed", "bench", "--interface", "veth0", "--nodes", str(nodes),
          "--at-once", str(at_once), "--addresses", FAKE_NODES, "--seconds", "120", "--json"],
         cwd=ROOT, capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
@@ -115,7 +117,7 @@ def peers(srv: str, work: Path, program: Path, initrd: Path) -> Iterator[list[in
         f"  server {{ listen {SERVER}:80 backlog=4096; root {work}/www; }} }}\n"
     )
     os.chmod(work, 0o755)
-    inside = ["ip", "netns", "exec", srv]
+    inside = ["ip", "netns", "exec", srv, *cores.servers()]
     web = subprocess.Popen([*inside, "nginx", "-c", str(work / "nginx.conf"), "-e", str(work / "nginx.err"), "-p", str(work)])
     dhcp = subprocess.Popen(
         [*inside, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", f"--pid-file={work}/dnsmasq.pid", "--user=root",
@@ -155,7 +157,8 @@ def appliance(srv: str, state: Path, mirror: Path) -> Iterator[int]:
     """A pxed with its state in `state`; yields its process id."""
     log = (state.parent / "pxed.log").open("ab")
     process = subprocess.Popen(
-        ["ip", "netns", "exec", srv, sys.executable, "-m", "pxed", "up", "--interface", "veth0", "--state-dir", str(state),
+        ["ip", "netns", "exec", srv, *cores.servers(), sys.executable, "-m", "pxed", "up", "--interface", "veth0",
+         "--state-dir", str(state),
          "--repository", f"debian={mirror}", "--config", str(state / "bench.toml")],
         cwd=ROOT, stdout=log, stderr=log,
     )  # fmt: skip

@@ -1,8 +1,7 @@
 """`python -m benchmarks [--only NAME] [--json FILE]`: every benchmark, then one table: name, ours, peer, ratio, goal, holds or short.
 
-A benchmark is a module here with ``rows(only: str | None) -> list[dict]``; a row has the keys of `COLUMNS`, all of them text. No core halts
-meanwhile (`benchmarks.cores`); with PXED_BENCH_HALT=1 they may. Exit status 0 when every row holds, 1 when one is short, 2 when nothing is
-called NAME.
+A benchmark is a module here with ``rows(only: str | None) -> list[dict]``; a row has the keys of `COLUMNS`, all of them text.
+Exit status 0 when every row holds, 1 when one is short, 2 when nothing is called NAME.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ import json
 import signal
 import sys
 from pathlib import Path
-
-from benchmarks.cores import awake
 
 MODULES = ("offer", "tftp", "http", "store", "storm")
 COLUMNS = ("name", "ours", "peer", "ratio", "goal", "verdict")
@@ -34,10 +31,9 @@ def main(words: list[str] | None = None) -> int:
     asked = ap.parse_args(words)
     chosen = [asked.only] if asked.only in MODULES else list(MODULES)
     rows: list[dict[str, str]] = []
-    with awake():
-        for name in chosen:
-            print(f"== {name}", flush=True)
-            rows += importlib.import_module(f"benchmarks.{name}").rows(None if asked.only == name else asked.only)
+    for name in chosen:
+        print(f"== {name}", flush=True)
+        rows += importlib.import_module(f"benchmarks.{name}").rows(None if asked.only == name else asked.only)
     if not rows:
         print(f"nothing is called {asked.only!r}: {', '.join(MODULES)}, or the beginning of a row's name", file=sys.stderr)
         return 2

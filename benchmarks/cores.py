@@ -4,7 +4,7 @@ Clients stand for other machines, and share this one with the server. Who shares
 Linux puts the two together now and then: so the clients have the first core, the servers all others. And a core of a virtual machine that
 has halted costs whoever wakes it 5 to 10 us, which the sender of a packet is charged with; on metal it is about one. That would be most of
 what a cheap answer costs, and comes and goes with whatever else runs: so a loop of the class SCHED_IDLE keeps each core busy that nobody
-wants.
+wants. Only where packets are exchanged: between the threads of one process, which Linux wants to spread over idle cores, it is in the way.
 """
 
 from __future__ import annotations

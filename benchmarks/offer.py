@@ -191,7 +191,7 @@ def _pass(pid: int, offers: int, ask: Callable[[], int]) -> tuple[float, int]:
 def rounds(count: int = ROUNDS) -> list[tuple[Round, Round]]:
     """Interleaved (pxed, dnsmasq) rounds; an uncounted start first that makes the database."""
     pairs = []
-    with wires() as (srv, cli), tempfile.TemporaryDirectory() as folder:
+    with cores.awake(), wires() as (srv, cli), tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         (work / "tftp").mkdir()
         work.chmod(0o755)

@@ -193,7 +193,7 @@ def rows(only: str | None = None) -> list[dict[str, str]]:
     if only and not "storm".startswith(only) and not only.startswith("storm"):
         return []
     nodes, rounds, at_once = int(os.environ.get("PXED_BENCH_NODES", "1000")), int(os.environ.get("PXED_BENCH_ROUNDS", "5")), 200
-    with tempfile.TemporaryDirectory(prefix="pxed-storm-") as folder, wires() as (srv, cli):
+    with cores.awake(), tempfile.TemporaryDirectory(prefix="pxed-storm-") as folder, wires() as (srv, cli):
         work = Path(folder)
         program, initrd = work / "program", work / "initrd"
         program.write_bytes(os.urandom(256 << 10))

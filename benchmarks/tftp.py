@@ -216,7 +216,7 @@ def measure(
         binary = Path(scratch, "loadgen")
         subprocess.run(["cc", "-O2", "-o", str(binary), str(HERE / "loadgen.c")], check=True)
         wanted = {"pxed"}.union(*(case.peers for case in cases))
-        with servers(wanted, root, peers) as running:
+        with cores.awake(), servers(wanted, root, peers) as running:
             for case in cases:
                 before = running["pxed"].mib("VmRSS")
                 running["pxed"].forget_peak()

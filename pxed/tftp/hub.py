@@ -20,9 +20,9 @@ from pxed.tftp.image import Step
 from pxed.tftp.pace import PROBE_FLOOR
 from pxed.tftp.stream import LONGEST
 
-BATCH = 64
+BATCH = 128
 ROUNDS = 8
-BUDGET = 0.001
+BUDGET = 0.0009
 TICK = 0.025
 
 

@@ -160,7 +160,7 @@ class Slow:
         raise AssertionError("no deadline was set")
 
 
-@pytest.mark.parametrize(("seconds", "served"), [(0.0001, BATCH), (0.00001, 2 * BATCH), (0.0, 3 * BATCH)])
+@pytest.mark.parametrize(("seconds", "served"), [(0.0001, BATCH), (0.000005, 2 * BATCH), (0.0, 3 * BATCH)])
 def test_a_turn_of_the_hub_ends_with_its_millisecond_and_the_next_goes_on(seconds: float, served: int) -> None:
     clock = MemoryReactorClock()
     hub = Hub(reactor=clock, seconds=clock.seconds, broken=lambda fd: None)

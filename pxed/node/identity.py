@@ -72,3 +72,11 @@ def firmware_of(code: int | None) -> Firmware | None:
     if code in _HTTP_ARCHITECTURES:
         return "uefi-http"
     return "bios" if code == 0 else "uefi"
+
+
+def spelled_mac(text: str) -> str:
+    """A hardware address as the inventory keys it: as `normalise_mac`; addresses of other lengths stay as they are, in small letters."""
+    try:
+        return normalise_mac(text)
+    except ValueError:
+        return text.lower()

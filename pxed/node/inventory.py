@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from pxed.errors import Conflict, InvalidRequest, NotFound
 from pxed.node import rows
 from pxed.node.crowd import Crowd
-from pxed.node.identity import firmware_of, is_one_card, normalise_mac
+from pxed.node.identity import firmware_of, is_one_card, normalise_mac, spelled_mac
 from pxed.node.model import Boot, Node, check_boot_program
 from pxed.node.timeline import printable
 from pxed.store.lazy import Batch, LazyWriter
@@ -101,7 +101,7 @@ class Inventory:
         """The node of `mac` (``aa:bb:cc:dd:ee:ff``), met now if it is new; what it said about itself is remembered."""
         node = self.by_mac(mac)
         if node is None:
-            node = self._meet(_spelled(mac))
+            node = self._meet(spelled_mac(mac))
         elif not node.known:
             self._crowd.again(node.id)
         node.last_seen = self._now()
@@ -141,7 +141,7 @@ class Inventory:
 
     def by_mac(self, mac: str) -> Node | None:
         """By MAC address, in any spelling."""
-        return self._by_mac.get(mac) or self._by_mac.get(_spelled(mac))
+        return self._by_mac.get(mac) or self._by_mac.get(spelled_mac(mac))
 
     def by_address(self, ip: str) -> Node | None:
         """By the IP address it was last seen to use."""
@@ -324,7 +324,7 @@ class Inventory:
         return next((node for node in self._nodes.values() if node.name and node.name.lower() == name.lower()), None)
 
     def _check_name(self, name: str, node: Node | None) -> None:
-        if not _NAME.fullmatch(name) or _spelled(name) != name.lower():
+        if not _NAME.fullmatch(name) or spelled_mac(name) != name.lower():
             raise InvalidRequest(
                 f"{name[:80]!r} can't name a node", field="name", expected="1-63 of a-z, 0-9, '.', '_', '-', not a MAC address"
             )
@@ -379,14 +379,6 @@ class Inventory:
             self._forgotten.update(dict.fromkeys(gone))
 
         return Batch(store, give_back)
-
-
-def _spelled(mac: str) -> str:
-    """`mac` as the inventory keys it; hardware addresses of other lengths stay as they are."""
-    try:
-        return normalise_mac(mac)
-    except ValueError:
-        return mac.lower()
 
 
 def _said(node: Node, **said: str | int | None) -> bool:

@@ -21,7 +21,7 @@ IPXE_OPERATORS = frozenset({"#", "||", "&&", ";"})
 
 _BREAK_OR_CONTROL = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")
 _NOT_VISIBLE = re.compile("[^ -~]")
-_IPXE_WORD = re.compile("[A-Za-z0-9][!-#%-~]*")
+_IPXE_WORDS = re.compile("[A-Za-z0-9(][!-#%-~]*+(?: [A-Za-z0-9(][!-#%-~]*+)*+")
 """What iPXE takes as it is, without a second look: no operator begins so, and nothing expands without a ``$``."""
 
 
@@ -127,7 +127,7 @@ def toml(value: Any) -> str:
 
 def ipxe(value: Any) -> str:
     """Words of an iPXE command (a kernel argument, a URL): visible ASCII and single spaces, nothing iPXE would expand or run."""
-    if type(value) is str and _IPXE_WORD.fullmatch(value):
+    if type(value) is str and _IPXE_WORDS.fullmatch(value):
         return value
     found = text(value)
     if _NOT_VISIBLE.search(found):
@@ -141,6 +141,8 @@ def ipxe(value: Any) -> str:
 
 def echo(value: Any) -> str:
     """Text for people on an iPXE screen: whatever iPXE would expand, run or not show becomes ``?``."""
+    if type(value) is str and _IPXE_WORDS.fullmatch(value):
+        return value
     shown = _NOT_VISIBLE.sub("?", text(value)).replace("${", "?{")
     return " ".join("?" if word in IPXE_OPERATORS else word for word in shown.split())
 

@@ -46,7 +46,16 @@ class Lines:
 
 
 class Log(Logger):
-    """Twisted's, which looks for the level among all that there are each time it is asked to say something."""
+    """Twisted's, which looks for the level among all that there are each time it is asked to say something.
+
+    `debugging`: whether anybody reads what is said at level ``debug``.
+    """
+
+    debugging = True
+
+    def debug(self, format: str | None = None, **kwargs: Any) -> None:
+        if Log.debugging:
+            self.emit(LogLevel.debug, format, **kwargs)
 
     def emit(self, level: Any, format: str | None = None, **kwargs: Any) -> None:
         kwargs.update(
@@ -61,5 +70,6 @@ class Log(Logger):
 
 
 def to_stdout() -> Lines:
-    """What ``twistd --logger`` wants."""
+    """What ``twistd --logger`` wants: then nobody else listens."""
+    Log.debugging = False
     return Lines(sys.stdout)

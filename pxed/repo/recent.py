@@ -7,7 +7,6 @@ What an operator replaces is served as it was for `KEPT` seconds at most.
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import Any
 
 from pxed.repo.directory import Opened
@@ -69,6 +68,6 @@ class Recent:
 def _copy(file: Opened) -> Opened | None:
     """None if this process has no descriptor left."""
     try:
-        return replace(file, fd=os.dup(file.fd))
+        return Opened(os.dup(file.fd), file.name, file.size, file.modified, file.etag, file.extents, file.disk)
     except OSError:
         return None

@@ -1,16 +1,18 @@
 """A TCP connection that sends what is written at once, and asks epoll only when the socket is full.
 
 Twisted's own collects what is written, has epoll say that the socket takes data, and sends then: for an answer that fits the socket, as
-nearly all do, that is two system calls and one more event than it takes, and as much again to hang up behind it.
+nearly all do, that is two system calls and one more event than it takes, and as much again to hang up behind it. What each connection
+would be told or asked anew (TCP_NODELAY, families as enumerations, what a log line calls it) is done once here, or when it is wanted.
 """
 
 from __future__ import annotations
 
+import socket
 from functools import lru_cache
 from typing import Any
 
 from twisted.internet import main, tcp
-from twisted.internet.address import IPv4Address
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.python.failure import Failure
 
 _DONE = Failure(main.CONNECTION_DONE)
@@ -27,6 +29,7 @@ def listen(reactor: Any, port: int, factory: Any, *, interface: str = "") -> Any
     """`reactor.listenTCP` whose connections are of this kind, with a backlog for a boot storm. CannotListenError."""
     listening = reactor.listenTCP(port, factory, backlog=4096, interface=interface)
     listening.transport = Connection
+    listening.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)  # its connections inherit that
     return listening
 
 
@@ -37,6 +40,25 @@ class Connection(tcp.Server):
     _shouldShutdown = False  # shutdown(2) before close(2) says the same twice: no other process has this descriptor
     _reads = _writes = False  # what the reactor was asked for
     _inside = False  # the reactor has called us, and goes on with us when it returns
+    _ended = False  # and then it shall end us
+
+    def __init__(self, sock: Any, protocol: Any, client: Any, server: Any, sessionno: int, reactor: Any) -> None:
+        tcp.Connection.__init__(self, sock, protocol, reactor)
+        if len(client) != 2:
+            self._addressType = IPv6Address
+        self.client, self.server, self.sessionno, self.hostname = client, server, sessionno, client[0]
+        self.startReading()
+        self.connected = 1
+
+    def __repr__(self) -> str:
+        return f"<{self.logPrefix()}>"
+
+    def logPrefix(self) -> str:
+        return f"HTTP,{self.sessionno},{self.hostname}"
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        if not enabled:  # it is on from the beginning
+            super().setTcpNoDelay(enabled)
 
     def _clear(self) -> bool:
         """Whether the connection stands and all that was written has been sent."""
@@ -58,12 +80,8 @@ class Connection(tcp.Server):
         self.disconnecting = 1
         self.stopReading()
         if self._inside:
-            self.reactor.callLater(0, self._end)
+            self._ended = True
         else:
-            self._end()
-
-    def _end(self) -> None:
-        if self.connected:
             self.connectionLost(_DONE)
 
     def getHost(self) -> Any:
@@ -73,16 +91,18 @@ class Connection(tcp.Server):
     def doRead(self) -> Any:
         self._inside = True
         try:
-            return super().doRead()
+            why = super().doRead()
         finally:
             self._inside = False
+        return main.CONNECTION_DONE if self._ended else why
 
     def doWrite(self) -> Any:
         self._inside = True
         try:
-            return super().doWrite()
+            why = super().doWrite()
         finally:
             self._inside = False
+        return main.CONNECTION_DONE if self._ended else why
 
     # The reactor is asked for nothing twice: each time costs it as much as the first.
     def startReading(self) -> None:

@@ -29,8 +29,12 @@ class Fields(Headers):
         """As `setRawHeaders` with one value: `name` in its usual spelling (``Content-Type``), `value` without line breaks."""
         self._rawHeaders[name] = [value]
 
+    def values(self, name: bytes) -> list[bytes] | None:
+        """All values of `name` (in its usual spelling), None for none."""
+        return self._rawHeaders.get(name)
+
     def first(self, name: bytes) -> bytes | None:
-        """The first value of `name` (in its usual spelling), None for none."""
+        """The first of them, None for none."""
         values = self._rawHeaders.get(name)
         return values[0] if values else None
 
@@ -51,12 +55,12 @@ def ordinary(data: bytes) -> Head | None:
     fields = Fields()
     kept = fields._rawHeaders
     for name, value in _FIELD.findall(match[3]):
-        kept.setdefault(_usual(name), []).append(value.strip(b" \t"))
+        kept.setdefault(usual(name), []).append(value.strip(b" \t"))
     return Head(match[1], match[2], fields) if _NOT_ORDINARY.isdisjoint(kept) else None
 
 
 @lru_cache(256)
-def _usual(name: bytes) -> bytes:
+def usual(name: bytes) -> bytes:
     """The spelling of a header's name that Twisted uses."""
     return next(Headers({name: [b""]}).getAllRawHeaders())[0]
 

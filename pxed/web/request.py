@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet import error
 from twisted.internet.defer import Deferred
+from twisted.python.components import Componentized
 from twisted.python.failure import Failure
-from twisted.web import http, resource, server
+from twisted.web import resource, server
 from twisted.web.error import UnsupportedMethod
+from twisted.web.http import NO_BODY_CODES
+from twisted.web.resource import getChildForRequest
 
 from pxed.errors import Conflict, InvalidRequest, NotFound, PxedError, StorageUnavailable
 from pxed.log import Log
 from pxed.repo.fetch import UpstreamFailed
 from pxed.web.channel import BODY, IDLE, Channel
-from pxed.web.head import Fields, answer
+from pxed.web.head import Fields, answer, usual
 from pxed.web.idle import Idle
 from pxed.web.outlet import Outlet
 from pxed.web.ranges import http_date
@@ -55,9 +59,16 @@ class Request(server.Request):
     requestHeaders: Fields
     responseHeaders: Fields
 
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
+    def __init__(self, channel: Any, queued: bool = False) -> None:
+        """What Twisted's two constructors do, with our `Fields` from the beginning."""
+        Componentized.__init__(self)
+        self.channel, self.transport, self.queued = channel, channel.transport, queued
+        self.client, self.host = channel.getPeer(), channel.getHost()
         self.requestHeaders, self.responseHeaders = Fields(), Fields()
+        self.received_cookies: dict[bytes, bytes] = {}
+        self.cookies: list[bytes] = []
+        self.notifications: list[Deferred[None]] = []
+        self._parsePOSTFormSubmission = False
 
     @property
     def gone(self) -> bool:
@@ -76,6 +87,13 @@ class Request(server.Request):
         secure = self.isSecure()
         port = "" if here.port == (443 if secure else 80) else f":{here.port}"
         return f"{'https' if secure else 'http'}://{host}{port}"
+
+    def getHeader(self, key: Any) -> Any:
+        """The last value of the header `key` (bytes in any spelling), None for none."""
+        if isinstance(key, str):
+            return super().getHeader(key)
+        values = self.requestHeaders.values(usual(key))
+        return values[-1] if values else None
 
     def argument(self, name: str) -> str | None:
         """The last value of a query argument."""
@@ -100,7 +118,7 @@ class Request(server.Request):
         parts = path[1:].split(b"/")
         self.prepath, self.postpath = [], [unquote_to_bytes(part) for part in parts] if b"%" in path else parts
         try:
-            self.render(resource.getChildForRequest(self.site.resource, self))
+            self.render(getChildForRequest(self.site.resource, self))
         except Exception:
             self.processingFailed(Failure())
 
@@ -143,20 +161,25 @@ class Request(server.Request):
         self.setResponseCode(code)
         if content_type is not None:
             self.responseHeaders.put(b"Content-Type", content_type.encode("ascii"))
-        if code not in http.NO_BODY_CODES:
+        if code not in NO_BODY_CODES:
             self.responseHeaders.put(b"Content-Length", b"%d" % len(data))
         self.start(data)
         self.finish()
 
     def start(self, data: bytes = b"") -> None:
         """As the first `write`, where Content-Length is set if there is a body: the head, and `data` in the same segment."""
-        fields, bodiless = self.responseHeaders, self.code in http.NO_BODY_CODES
-        if not bodiless and fields.first(b"Content-Type") is None and fields.first(b"Content-Length") != b"0":
-            fields.put(b"Content-Type", self.defaultContentType)
-        if bodiless or self.method == b"HEAD":
+        if self.code in NO_BODY_CODES or self.method == b"HEAD":
             data, self.write = b"", _nothing  # type: ignore[method-assign]
-        self.startedWriting, self.sentLength = 1, len(data)
-        self.channel.write(answer(self.clientproto, b"%d" % self.code, self.code_message, fields) + data)
+        self.sentLength = len(data)
+        self.channel.write(self.head() + data)
+
+    def head(self) -> bytes:
+        """The head of the answer, which the caller sends. Content-Length is set if there is a body."""
+        fields = self.responseHeaders
+        if self.code not in NO_BODY_CODES and fields.first(b"Content-Type") is None and fields.first(b"Content-Length") != b"0":
+            fields.put(b"Content-Type", self.defaultContentType)
+        self.startedWriting = 1
+        return answer(self.clientproto, b"%d" % self.code, self.code_message, fields)
 
     def processingFailed(self, reason: Failure) -> None:
         """Answer what went wrong in the caller's words, or, if it is our bug, log it and say no more."""
@@ -205,9 +228,19 @@ class Plain(resource.Resource):
         return [*got, *([b"POST", b"PUT"] if hasattr(self, "post") else [])]
 
 
-def run(request: Any, coroutine: Any) -> None:
-    """Run a handler's coroutine to its end, also when the client leaves before."""
-    Deferred.fromCoroutine(coroutine).addErrback(request.processingFailed)
+def run(request: Any, coroutine: Any, fired: object = None) -> None:
+    """Run a handler's coroutine to its end, also when the client leaves before.
+
+    As `Deferred.fromCoroutine`, without a Deferred and a context for handlers that need not wait: nearly all.
+    """
+    try:
+        awaited = fired.throwExceptionIntoGenerator(coroutine) if isinstance(fired, Failure) else coroutine.send(None)
+    except StopIteration:
+        pass
+    except Exception:
+        request.processingFailed(Failure())
+    else:
+        awaited.addBoth(partial(run, request, coroutine))
 
 
 class NotHere(Plain):
@@ -261,6 +294,8 @@ class Site(server.Site):
     def log(self, request: Any) -> None:
         """One line per answered request, never a token or a query; bulk files only at debug level."""
         bulk = request.code < 400 and request.path.startswith((b"/repo/", b"/b/"))
+        if bulk and not log.debugging:
+            return
         (log.debug if bulk else log.info)(
             "{peer} {method} {path} {code} {length}",
             peer=request.peer,

@@ -1,7 +1,8 @@
 """Sends a stretch of an open file as a response body: by sendfile(2) under the transport where that is possible, else by copying.
 
-How the first works. HTTPChannel gets us as a push producer, the headers go through the transport's own buffer; once that is empty, a chunk
-of the file is sent whenever the socket takes more (`pxed.web.outlet`). Whether it is empty say two private names of
+How the first works. The head and a first chunk of the file are sent at once: of most files that is all. Else HTTPChannel gets us as a push
+producer, and a chunk is sent whenever the socket takes more (`pxed.web.outlet`). What was answered before is in the transport's own buffer
+sometimes; the head goes behind it then, and the file waits until it is empty. Whether it is say two private names of
 `twisted.internet.abstract.FileDescriptor`; `can_sendfile` looks for them, so that a Twisted without them only makes us slower. The reactor
 never waits for the disk: before a chunk of the file is sent, its last byte (and the file's first) is read with RWF_NOWAIT; if a page is not
 in memory, sending pauses while a thread reads ahead. Where the file system can't say (NFS, CIFS, FUSE), a thread reads each time.
@@ -81,12 +82,14 @@ async def send(request: Any, fd: int, start: int, length: int, *, disk: Disk, cl
 
 @implementer(IPushProducer)
 class Body:
-    """What is left to send, the descriptor, the stall timer; and the copying way. As a producer: pausable, told when the client goes."""
+    """What is left to send, the descriptor, the stall timer; and the copying way. As a producer: pausable, told when the client goes.
+
+    The timer and the producer are there from `wait` on: what is sent at once needs neither.
+    """
 
     def __init__(self, request: Any, fd: int, start: int, length: int, *, disk: Disk, clock: Any) -> None:
         self.request, self.fd, self.offset, self.left, self.disk = request, fd, start, length, disk
         self._clock = clock
-        self._seen = length
         self._gone: Failure | None = None
         self._wake: Deferred[None] | None = None
         self._paused = False
@@ -94,8 +97,14 @@ class Body:
         self._closed = False
         self._waiting_for_file = False
         self.on_gone: Any = None
-        self._stall = clock.callLater(STALL, self._check_progress)
-        request.registerProducer(self, True)
+        self._seen = length
+        self._stall: Any = None
+
+    def wait(self) -> None:
+        """Be told when the client goes, and when it takes nothing. May be called twice."""
+        if self._stall is None:
+            self._stall = self._clock.callLater(STALL, self._check_progress)
+            self.request.registerProducer(self, True)
 
     def took(self, count: int) -> None:
         """`count` more bytes have left (or are in the transport's buffer)."""
@@ -121,6 +130,7 @@ class Body:
         await self._copy(grown)
 
     async def _copy(self, grown: Callable[[int], Awaitable[int]] | None) -> None:
+        self.wait()
         while self.left:
             await self._writable()
             most = min(COPY, self.left)
@@ -152,10 +162,11 @@ class Body:
         if self._closed:
             return
         self._closed = True
-        if self._stall.active():
-            self._stall.cancel()
-        if self._gone is None and self.request.channel is not None:
-            self.request.unregisterProducer()
+        if self._stall is not None:
+            if self._stall.active():
+                self._stall.cancel()
+            if self._gone is None and self.request.channel is not None:
+                self.request.unregisterProducer()
         if not self._in_thread:
             os.close(self.fd)
 
@@ -210,22 +221,36 @@ class _BySendfile:
         self._done: Deferred[None] = Deferred()
         self._known = -1
         self._warm_until = body.offset
-        self._reading = False
+        self._reading = self._corked = False
         body.on_gone = self._end
 
     async def run(self) -> None:
         """Returns when all is sent, or early (`body.left` > 0) if sendfile can't read this file. ConnectionLost as `send`."""
-        self._cork(True)
-        if not self._body.request.startedWriting:
-            self._body.request.start()
-        if self._waits():
-            self._transport.doWrite = self._empty
-        else:
-            self._begin()
+        request = self._body.request
+        if not request.startedWriting:
+            self._send_head(request.head())
+        if not self._waits():
+            self._chunk()
+        if not self._done.called:
+            self._body.wait()
+            self._cork(True)
+            if self._waits():
+                self._transport.doWrite = self._empty
+            elif not self._reading:
+                self._outlet.add(self._socket, self._chunk)
         await self._done
+
+    def _send_head(self, head: bytes) -> None:
+        """In one segment with what follows, if nothing is in the way."""
+        if not self._waits():
+            with suppress(OSError):  # full, or gone: the next write says which
+                head = head[self._transport.socket.send(head, socket.MSG_MORE) :]
+        if head:
+            self._transport.write(head)
 
     def _cork(self, on: bool) -> None:
         """TCP_CORK (tcp(7)): the kernel fills its segments across calls; that is a third of what a transfer costs."""
+        self._corked = on
         with suppress(OSError):  # the client is gone: the next write says so
             self._transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, on)
 
@@ -238,14 +263,10 @@ class _BySendfile:
         result = type(self._transport).doWrite(self._transport)
         if result is None and not self._waits():
             del self._transport.doWrite
-            self._begin()
+            self._chunk()
+            if not (self._done.called or self._reading):
+                self._outlet.add(self._socket, self._chunk)
         return result
-
-    def _begin(self) -> None:
-        """A first chunk at once: of most files that is all."""
-        self._chunk()
-        if not (self._done.called or self._reading):
-            self._outlet.add(self._socket, self._chunk)
 
     def _chunk(self) -> None:
         """Send what the socket takes."""
@@ -304,7 +325,8 @@ class _BySendfile:
         if failure is not None:
             self._done.errback(failure)
             return
-        self._cork(False)
+        if self._corked:
+            self._cork(False)
         self._done.callback(None)
 
 

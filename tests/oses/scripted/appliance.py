@@ -50,6 +50,12 @@ class _Port:
     port: int
     transport: Any = None
 
+    @property
+    def socket(self) -> _Port:
+        return self
+
+    def setsockopt(self, *_option: int) -> None: ...
+
     def getHost(self) -> IPv4Address:
         return IPv4Address("TCP", SERVER, self.port)
 

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pxed.dhcp.report import Report
-from pxed.log import Lines, Log
+from pxed.log import Lines, Log, to_stdout
 from pxed.tftp.transfer import Transfer
 
 
@@ -65,6 +65,23 @@ def test_the_time_is_each_events_own() -> None:
 def test_debug_is_left_out() -> None:
     assert not lines(Lines, LogLevel.debug, "bulk")
     assert lines(Lines, LogLevel.warn, "trouble")
+
+
+def test_what_nobody_reads_is_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pxed up` writes from info on and is the only one to listen; another logger of twistd's may want every file that was sent."""
+    said: list[Any] = []
+
+    @implementer(ILogObserver)
+    def hears(event: Any) -> None:
+        said.append(event["log_format"])
+
+    monkeypatch.setattr(Log, "debugging", True)
+    speaker = Log("pxed.room", observer=hears)
+    speaker.debug("first")
+    assert isinstance(to_stdout(), Lines)
+    speaker.debug("second")
+    speaker.info("third")
+    assert said == ["first", "third"]
 
 
 def test_our_logger_says_what_twisteds_says() -> None:

@@ -80,6 +80,26 @@ async def test_an_answer_that_fits_the_socket_asks_epoll_nothing(asked: list[Any
     assert asked == []
 
 
+async def test_a_connection_sends_small_answers_without_delay_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Connection] = []
+    original = Connection.__init__
+
+    def noting(self: Connection, *args: Any) -> None:
+        original(self, *args)
+        made.append(self)
+
+    monkeypatch.setattr(Connection, "__init__", noting)
+    async with site() as (port, _):
+        client = Client(port)
+        await until(lambda: len(made) == 1)
+        (connection,) = made
+        assert connection.getTcpNoDelay()
+        assert repr(connection) == "<HTTP,0,127.0.0.1>"
+        connection.setTcpNoDelay(False)
+        assert not connection.getTcpNoDelay()
+        client.close()
+
+
 async def test_pipelined_requests_are_answered_in_their_order(asked: list[Any]) -> None:
     async with site() as (port, _):
         client = Client(port)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import socket
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -36,6 +38,23 @@ async def test_every_byte_arrives_by_sendfile_and_the_connection_goes_on(big: Pa
         client.close()
     assert sum(sent) == 2 * SIZE + 10
     assert descriptors(big) == 0
+
+
+async def test_a_file_that_fits_the_socket_leaves_with_its_head_in_one_segment_and_needs_no_timer(
+    big: Path, sent: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (big.parent / "small.cfg").write_bytes(b"x" * 300)
+    waited: list[Any] = []
+    monkeypatch.setattr(sendfile.Body, "wait", waited.append)
+    async with serving(big.parent) as port:
+        client = Client(port)
+        for _ in range(2):
+            client.get("/b/small.cfg")
+            assert (await client.response())[1] == b"x" * 300
+        assert _segments(client) == 2
+        client.close()
+    assert sent == [300, 300]
+    assert not waited
 
 
 async def test_head_brings_no_byte_of_the_file_and_the_connection_goes_on(big: Path, sent: list[int]) -> None:
@@ -242,6 +261,11 @@ async def test_a_client_that_leaves_while_the_disk_reads_leaves_no_descriptor(bi
         assert descriptors(big) == 1, "the thread still reads"
         go_on.set()
         await until(lambda: descriptors(big) == 0)
+
+
+def _segments(client: Client) -> int:
+    """How many segments with data the client has received (tcpi_data_segs_in of tcp(7)'s TCP_INFO)."""
+    return int.from_bytes(client.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)[152:156], sys.byteorder)
 
 
 def _knows_its_pages(path: Path) -> bool:

@@ -29,6 +29,7 @@ from pxed.oses.options import CommonOptions
 from pxed.oses.photon import PHOTON
 from pxed.oses.proxmox import PROXMOX
 from pxed.oses.redhat import FAMILIES as REDHAT
+from pxed.oses.remembered import Remembered
 from pxed.oses.render import Renderer, TemplateProblem, kind_of
 from pxed.oses.reports import Report, by_bytes
 from pxed.oses.sealing import Sealing, cover, refuse_sealed
@@ -111,6 +112,7 @@ class Catalog:
         resources: Resources | None = None,
     ) -> None:
         self.sealing = Sealing()
+        self._options = Remembered()
         self.families: dict[str, Family] = {family.name: family for family in families}
         self.recipes = RecipeBook()
         self._render = (renderer or Renderer()).render
@@ -141,7 +143,9 @@ class Catalog:
             raise InvalidRequest(f"options.{lack[0]}: expected {lack[1]}", field=f"options.{lack[0]}", expected=lack[1])
         hashed = asked.sealed()
         self._try(found, chosen, hashed)
-        return Prepared(found.name, chosen.name, found.recipe_for(hashed).name, self.sealing.close(hashed).stored())
+        stored = self.sealing.close(hashed).stored()
+        self._options.covered(found.options, stored)  # here, not when its node waits for the boot script
+        return Prepared(found.name, chosen.name, found.recipe_for(hashed).name, stored)
 
     def check(self, install: InstallView) -> None:
         """Whether `install` could be ordered again as it is stored; as slow as `prepare`. NotFound, InvalidRequest: another pxed stored
@@ -224,7 +228,7 @@ class Catalog:
         something else. Empty if it can."""
         try:
             family, _ = self._found(install.family, install.release)
-            parse(family.options, install.options, field="options")
+            self._options.covered(family.options, install.options)
         except NotFound as gone:
             return f"{gone}. If a file of {install.family} was removed, put it back and start pxed again"
         except InvalidRequest as wrong:
@@ -328,8 +332,10 @@ class Catalog:
     def _context(self, install: InstallView, node: NodeView, urls: Urls, *, reveal: bool = False) -> dict[str, Any]:
         """With masks in place of secrets unless `reveal`; then CannotUnseal."""
         family, release = self._found(install.family, install.release)
-        stored = parse(family.options, install.options, field="options")
-        options = self.sealing.reveal(stored) if reveal else cover(stored)
+        if reveal:
+            options = self.sealing.reveal(parse(family.options, install.options, field="options"))
+        else:
+            options = self._options.covered(family.options, install.options)
         return self._context_of(family, release, options, node, urls)
 
     def _context_of(self, family: Family, release: Release, options: CommonOptions, node: NodeView, urls: Urls) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from pxed.dhcp.client import ClientClass
@@ -33,11 +34,13 @@ _STAGE = {"ipxe": 1, "ipxe-http": 2}
 
 @dataclass(slots=True)
 class _Attempt:
-    """What was tried with one MAC address, vendor class and client class.
+    """What was tried with one MAC address, vendor class and client class (`kind`).
 
     `at` counts shapes, `offers` those of this exchange, `tried` the shapes that were in vain since one worked. `shape`: the last offered.
     """
 
+    vendor_class: str
+    kind: ClientClass
     xid: int
     last: float
     shape: str
@@ -66,7 +69,7 @@ class Adaptation:
     ) -> None:
         self._seconds = seconds
         self._tell = worked
-        self._clients: OrderedDict[str, dict[tuple[str, str], _Attempt]] = OrderedDict()
+        self._clients: OrderedDict[str, list[_Attempt]] = OrderedDict()
         self._habits: OrderedDict[tuple[str, str], dict[str, None]] = OrderedDict()
         self.ignoring: dict[str, tuple[str, ...]] = {}
         """MAC address > the shapes that were all in vain."""
@@ -88,14 +91,14 @@ class Adaptation:
         if attempts is None:
             if len(self._clients) >= _MOST:
                 self.ignoring.pop(self._clients.popitem(last=False)[0], None)
-            attempts = self._clients[mac] = {}
-        attempt = attempts.get((vendor_class, kind))
+            attempts = self._clients[mac] = []
+        attempt = _attempt_of(attempts, vendor_class, kind)
         if attempt is None:
             if len(attempts) >= _MOST_CLASSES:
                 attempts.clear()
             begins = first() if first is not None else shapes[0]
             at = shapes.index(begins) if begins in shapes else 0
-            attempts[vendor_class, kind] = _Attempt(xid, now, shapes[at], at)
+            attempts.append(_Attempt(vendor_class, kind, xid, now, shapes[at], at))
             self._runs(mac, attempts, kind)
             return Advice(shapes[at])
         fresh = now - attempt.last >= (SAME_EXCHANGE if xid != attempt.xid else SAME_XID)
@@ -123,36 +126,44 @@ class Adaptation:
         attempt.reported = attempt.reported or gave_up
         return shapes > 1, gave_up
 
-    def _runs(self, mac: str, attempts: dict[tuple[str, str], _Attempt], kind: ClientClass) -> None:
+    def _runs(self, mac: str, attempts: list[_Attempt], kind: ClientClass) -> None:
         """A client of `kind` asks, so the program that this MAC was offered at an earlier stage has been followed."""
-        if len(attempts) == 1:
-            return
-        for key, attempt in attempts.items():
-            if _STAGE.get(key[1], 0) < _STAGE.get(kind, 0):
-                self._worked(mac, key, attempt)
+        for attempt in attempts:
+            if not attempt.followed and _STAGE.get(attempt.kind, 0) < _STAGE.get(kind, 0):
+                self._worked(mac, attempt)
 
     def followed(self, mac: str) -> None:
         """The client came to port 4011 or downloaded something: the newest offer to this MAC worked."""
         attempts = self._clients.get(mac)
         if attempts:
-            newest = max(attempts, key=lambda key: attempts[key].last)
-            self._worked(mac, newest, attempts[newest])
+            newest = attempts[0] if len(attempts) == 1 else max(attempts, key=_last)
+            if not newest.followed:
+                self._worked(mac, newest)
 
     def current(self, mac: str, vendor_class: str, kind: ClientClass, shapes: Sequence[str]) -> str:
         """The shape it was last offered, without counting this as an offer; the usual one for a stranger."""
-        attempt = self._clients.get(mac, {}).get((vendor_class, kind))
+        attempt = _attempt_of(self._clients.get(mac, []), vendor_class, kind)
         return shapes[attempt.at % len(shapes)] if attempt else shapes[0]
 
-    def _worked(self, mac: str, key: tuple[str, str], attempt: _Attempt) -> None:
-        if attempt.followed:
-            return
+    def _worked(self, mac: str, attempt: _Attempt) -> None:
+        """To be called of an attempt that was not followed before."""
         attempt.followed = True
         attempt.tried = 0
         attempt.reported = False
         self.ignoring.pop(mac, None)
-        habit = self._habits.setdefault(key, {})
+        habit = self._habits.setdefault((attempt.vendor_class, attempt.kind), {})
         habit.pop(attempt.shape, None)
         habit[attempt.shape] = None
         if len(self._habits) > _MOST_HABITS:
             self._habits.popitem(last=False)
-        self._tell(mac, key[1], attempt.shape)
+        self._tell(mac, attempt.kind, attempt.shape)
+
+
+def _attempt_of(attempts: list[_Attempt], vendor_class: str, kind: ClientClass) -> _Attempt | None:
+    for attempt in attempts:
+        if attempt.kind == kind and attempt.vendor_class == vendor_class:
+            return attempt
+    return None
+
+
+_last = attrgetter("last")

@@ -7,8 +7,9 @@ sentence. A storm of a thousand nodes, three events each, keeps within them.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pxed.dhcp.adapt import SAME_XID
@@ -50,18 +51,24 @@ class Allowance:
 
     def take(self) -> bool:
         """Whether one more may be; counts `refused` if not."""
-        if self._left < 1 and not self._refill():
-            self.refused += 1
-            return False
+        if self._left < 1:
+            passed = int(self._seconds() - self._at)
+            if passed < 1:
+                self.refused += 1
+                return False
+            self._at += passed
+            self._left = min(self._burst, passed * self._rate)
         self._left -= 1
         return True
 
-    def _refill(self) -> bool:
-        """Add what the whole seconds since the last time have brought."""
-        passed = int(self._seconds() - self._at)
-        self._at += passed
-        self._left = min(self._burst, passed * self._rate)
-        return self._left > 0
+
+@dataclass(slots=True)
+class _Told:
+    """What was told last of one MAC address and message, and when (s)."""
+
+    xid: int
+    what: str
+    at: float
 
 
 class Report:
@@ -73,7 +80,7 @@ class Report:
         self._timeline = timeline
         self._seconds = seconds
         self.counters: Counter[str] = Counter()
-        self._told: OrderedDict[tuple[str, int], tuple[int, str, float]] = OrderedDict()
+        self._told: defaultdict[int, OrderedDict[str, _Told]] = defaultdict(OrderedDict)  # message > MAC address > what was told
         self._warned: set[str] = set()
         self._events = Allowance(*EVENTS, seconds)
         self._lines = Allowance(*LINES, seconds)
@@ -165,17 +172,18 @@ class Report:
     def _is_news(self, mac: str, message: int, xid: int, what: str, again_after: float) -> bool:
         """Whether this is no repetition of what was told last of that MAC and message: another outcome or xid, or the same xid in
         another boot; with `again_after` > 0 only another outcome, or so many seconds later."""
-        key = (mac, message)
-        last = self._told.get(key)
-        at = self._seconds()
-        if last is not None and last[1] == what and at - last[2] < (SAME_XID if last[0] == xid else again_after):
-            if last[0] == xid:
-                self._told[key] = (xid, what, at)
-            return False
-        if last is None and len(self._told) >= _REMEMBERED:
-            self._told.popitem(last=False)
-        self._told[key] = (xid, what, at)
-        return True
+        told, at = self._told[message], self._seconds()
+        last = told.get(mac)
+        if last is None:
+            if len(told) >= _REMEMBERED:
+                told.popitem(last=False)
+            told[mac] = _Told(xid, what, at)
+            return True
+        same = last.xid == xid
+        news = last.what != what or at - last.at >= (SAME_XID if same else again_after)
+        if news or same:
+            last.xid, last.what, last.at = xid, what, at
+        return news
 
 
 def _who(client: Client) -> str:

@@ -198,32 +198,25 @@ class Responder(service.Service):
         self._act(asked, outcome, node, packet.xid, index)
         if node is None or not shapes or isinstance(client, Silence) or isinstance(outcome, Silence):
             return None
-        return Answered(asked, client, node, node.boot_program, node.facts, boot, policy, shapes, treatment, outcome)
+        return Answered(asked, client, node, _as_it_is(node), policy, shapes, treatment, outcome)
 
     def _still_holds(self, answered: Answered) -> bool:
         """Whether everything that this offer hung on is as it was, but for the shape, which is chosen anew each time."""
         node = answered.node
-        return (
-            answered.policy is self._policy()
-            and self._inventory.get(node.id) is node
-            and _assigned(node) is answered.boot
-            and node.boot_program == answered.boot_program
-            and node.facts is answered.facts
-            and self.guard.refusal(node.id) is None
-        )
+        return answered.then == _as_it_is(node) and answered.policy is self._policy() and self.guard.refusal(node.id) is None
 
     def _answer_again(self, answered: Answered, data: bytes, index: int) -> None:
         """As `_answer`, for a DISCOVER that differs in xid and secs alone from the one that was answered."""
         asked, client, node, treatment = answered.asked, answered.client, answered.node, answered.treatment
         if self._now() - node.last_seen >= _SEEN_ALREADY:
-            self._meet(asked)
+            self._inventory.seen_again(node)
         xid = int.from_bytes(data[4:8], "big")
         shape = self._shape(asked, node, client, xid, answered.shapes)
         if shape == treatment.shape:
             self._give(asked, answered.reply, answered.again(data), node, xid, index)
         else:
             treatment = treatment._replace(shape=shape)
-            outcome = decide(parse(data), asked.arrival, answered.boot, answered.policy, client=client, treatment=treatment)
+            outcome = decide(parse(data), asked.arrival, _assigned(node), answered.policy, client=client, treatment=treatment)
             self._act(asked, outcome, node, xid, index)
 
     def _act(self, asked: Asked, outcome: Reply | Silence, node: Node | None, xid: int, index: int) -> None:
@@ -385,6 +378,13 @@ def hardware_of(packet: Packet) -> str | None:
 
 def _ignores(node: Node, shapes: tuple[str, ...]) -> dict[str, Any]:
     return {"node": node.id, "label": node.label, "mac": node.mac, "shapes": list(shapes)}
+
+
+def _as_it_is(node: Node) -> tuple[Any, ...]:
+    """All of a node that an offer to it hangs on, and what it said of itself."""
+    return (
+        node.gone, node.boot, node.known, node.boot_program, node.facts, node.arch, node.vendor_class, node.uuid, node.interface,
+    )  # fmt: skip
 
 
 def _assigned(node: Node | None) -> Boot | None:

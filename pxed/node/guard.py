@@ -43,8 +43,6 @@ class Refusal:
 @dataclass(slots=True)
 class _Record:
     fetches: int = 0
-    quarantined: bool = False
-    paused_until: float = 0.0
     rounds: dict[str | int | None, deque[float]] = field(default_factory=dict)
 
 
@@ -56,17 +54,17 @@ class Guard:
         self._timeline = timeline
         self._seconds = seconds
         self._records: OrderedDict[str, _Record] = OrderedDict()
+        self._quarantined: set[str] = set()
+        self._paused: dict[str, float] = {}  # node id > until when
         self.close = timeline.subscribe(self._heard)
         """Stop listening. May be called twice."""
 
     def refusal(self, node_id: str) -> Refusal | None:
-        """Why this node gets nothing to boot now; None lets it."""
-        record = self._records.get(node_id)
-        if record is None:
-            return None
-        if record.quarantined:
+        """Why this node gets nothing to boot now; None lets it. Asked on every packet, and nearly always of a node in neither collection."""
+        if node_id in self._quarantined:
             return Refusal("quarantined", f"it fetched its boot profile {FETCHES} times and its installer never called back", None)
-        left = record.paused_until - self._seconds()
+        until = self._paused.get(node_id)
+        left = until - self._seconds() if until is not None else 0.0
         if left > 0:
             text = f"it went for its boot program more than {PROGRAMS} times in {WINDOW / 60:.0f} minutes"
             return Refusal("back-off", f"{text}; it is asked to wait {left / 60:.0f} more minutes", left)
@@ -74,13 +72,13 @@ class Guard:
 
     def refused(self) -> dict[str, Refusal]:
         """Every node that is refused now: node id > why."""
-        found = {node_id: self.refusal(node_id) for node_id in list(self._records)}
+        found = {node_id: self.refusal(node_id) for node_id in self._records}
         return {node_id: refusal for node_id, refusal in found.items() if refusal is not None}
 
     def clear(self, node_id: str) -> bool:
         """The operator lets it try again. Returns whether it had been refused; the timeline says so then."""
         refused = self.refusal(node_id)
-        self._records.pop(node_id, None)
+        self._forget(node_id)
         if refused is not None:
             self._timeline.record("node.updated", f"{self._label(node_id)} may boot from the network again", node=node_id)
         return refused is not None
@@ -102,15 +100,15 @@ class Guard:
             record = self._records.get(event.node)
             if record is not None:
                 record.fetches = 0
-                record.quarantined = False
+                self._quarantined.discard(event.node)
         elif event.kind in _ORDERED:
-            self._records.pop(event.node, None)
+            self._forget(event.node)
 
     def _fetched(self, node_id: str) -> None:
         record = self._record(node_id)
         record.fetches += 1
-        if record.fetches >= FETCHES and not record.quarantined:
-            record.quarantined = True
+        if record.fetches >= FETCHES and node_id not in self._quarantined:
+            self._quarantined.add(node_id)
             text = (
                 f"{self._label(node_id)} is quarantined: its boot profile was fetched {FETCHES} times and its installer never called back"
             )
@@ -131,8 +129,8 @@ class Guard:
                 record.rounds.clear()
             times = record.rounds[what] = deque(maxlen=PROGRAMS + 1)
         times.append(now)
-        if len(times) > PROGRAMS and now - times[0] <= WINDOW and record.paused_until <= now:
-            record.paused_until = now + PAUSE
+        if len(times) > PROGRAMS and now - times[0] <= WINDOW and self._paused.get(node_id, now) <= now:
+            self._paused[node_id] = now + PAUSE
             record.rounds.clear()
             text = f"{self._label(node_id)} went for its boot program more than {PROGRAMS} times in {WINDOW / 60:.0f} minutes"
             self._timeline.record(
@@ -155,7 +153,12 @@ class Guard:
     def _forget_one(self) -> None:
         """The longest quiet one that is not refused, else the longest quiet one."""
         quiet = next((node_id for node_id in self._records if self.refusal(node_id) is None), next(iter(self._records)))
-        del self._records[quiet]
+        self._forget(quiet)
+
+    def _forget(self, node_id: str) -> None:
+        self._records.pop(node_id, None)
+        self._quarantined.discard(node_id)
+        self._paused.pop(node_id, None)
 
     def _label(self, node_id: str) -> str:
         node = self._inventory.get(node_id)

@@ -64,7 +64,6 @@ class Inventory:
         self._by_mac: dict[str, Node] = {}
         self._by_address: dict[str, Node] = {}
         self._crowd = Crowd(max_unknown)
-        self._stored_seen: dict[str, float] = {}  # node id > the `last_seen` that is stored, or on its way
         self._dirty: dict[str, None] = {}
         self._forgotten: dict[str, None] = {}
         self._leaving: set[str] = set()
@@ -77,7 +76,7 @@ class Inventory:
             return
         for node in await self._store.read(rows.load_nodes):
             self._enter(node)
-            self._stored_seen[node.id] = node.last_seen
+            node.stored = node.last_seen
             if not node.known:
                 self._crowd.meet(node.id)
         self._make_room()
@@ -104,14 +103,19 @@ class Inventory:
             node = self._meet(spelled_mac(mac))
         elif not node.known:
             self._crowd.again(node.id)
-        node.last_seen = self._now()
         changed = (arch, vendor_class, uuid, interface) != (node.arch, node.vendor_class, node.uuid, node.interface) and _said(
             node, arch=arch, vendor_class=vendor_class, uuid=uuid, interface=interface
         )
-        if arch is not None:
-            node.firmware = firmware_of(arch)
-        self._touched(node, changed=changed)
+        if changed:
+            node.firmware = firmware_of(node.arch)
+        self._note_time(node, changed)
         return node
+
+    def seen_again(self, node: Node) -> None:
+        """As `seen`, for a node that says of itself what it said before."""
+        if not node.known:
+            self._crowd.again(node.id)
+        self._note_time(node, False)
 
     def note_address(self, mac: str, address: str) -> None:
         """The node of `mac` uses this IP `address` now; whoever had it before has it no more. Unknown MACs are ignored."""
@@ -121,12 +125,12 @@ class Inventory:
             return
         if holder is not None:
             holder.address = None
-            self._touched(holder, changed=True)
+            self._touched(holder)
         if node.address is not None:
             self._by_address.pop(node.address, None)
         node.address = address
         self._by_address[address] = node
-        self._touched(node, changed=True)
+        self._touched(node)
 
     def learn(self, mac: str, **facts: Any) -> None:
         """What the node of `mac` told of itself, as JSON values of bounded size; None takes a fact away. Unknown MACs are ignored."""
@@ -137,7 +141,7 @@ class Inventory:
         merged = {name: value for name, value in {**node.facts, **learnt}.items() if value is not None}
         if merged != node.facts:
             node.facts = merged
-            self._touched(node, changed=True)
+            self._touched(node)
 
     def by_mac(self, mac: str) -> Node | None:
         """By MAC address, in any spelling."""
@@ -225,7 +229,7 @@ class Inventory:
                 await self._store.write(delete)
         finally:
             self._leaving.discard(node_id)
-        self._stored_seen.pop(node_id, None)
+        node.stored = None
         self._leave(node)
 
     # what only pxed.workflow calls
@@ -280,7 +284,7 @@ class Inventory:
         self._make_room()
         if self._timeline:
             self._timeline.record("node.new", f"{mac} is new here", node=node.id)
-        self._touched(node, changed=True)
+        self._touched(node)
         return node
 
     def _enter(self, node: Node) -> None:
@@ -295,6 +299,7 @@ class Inventory:
             self._leave(self._nodes[node_id])
 
     def _leave(self, node: Node) -> None:
+        node.gone = True
         self._nodes.pop(node.id, None)
         self._crowd.leave(node.id)
         self._dirty.pop(node.id, None)
@@ -304,7 +309,8 @@ class Inventory:
                 del self._by_mac[mac]
         if node.address is not None and self._by_address.get(node.address) is node:
             del self._by_address[node.address]
-        if self._stored_seen.pop(node.id, None) is not None:
+        if node.stored is not None:
+            node.stored = None
             self._forgotten[node.id] = None
             self._poke()
 
@@ -351,10 +357,15 @@ class Inventory:
             setattr(node, key, value)
         self._adopt(node)
 
-    def _touched(self, node: Node, *, changed: bool) -> None:
-        if changed or node.last_seen - self._stored_seen.get(node.id, 0.0) > _SEEN_EVERY:
-            self._dirty[node.id] = None
-            self._poke()
+    def _note_time(self, node: Node, changed: bool) -> None:
+        node.last_seen = now = self._now()
+        if changed or node.stored is None or now - node.stored > _SEEN_EVERY:
+            self._touched(node)
+
+    def _touched(self, node: Node) -> None:
+        """It is to be stored."""
+        self._dirty[node.id] = None
+        self._poke()
 
     def _poke(self) -> None:
         if self._writer is not None:
@@ -368,7 +379,8 @@ class Inventory:
         if not taken and not gone:
             return None
         changed = [rows.row_of(node) for node in taken]
-        self._stored_seen.update((node.id, node.last_seen) for node in taken)
+        for node in taken:
+            node.stored = node.last_seen
 
         def store(connection: Connection) -> None:
             rows.delete_nodes(connection, gone)

@@ -37,6 +37,7 @@ class Node:
     `known`: an operator added, named or installed it; of the others only so many are remembered (`Inventory(max_unknown=)`).
     `boot_program`: a chain (`pxed.repo.chains`) or a program's path that the operator chose for it, None for the usual one. `facts`:
     what it told of itself besides, JSON values (``manufacturer``, ``product``, ``serial``, ``shapes``); a new dict when that changes.
+    `gone`: the inventory has forgotten it. `stored`: the `last_seen` that is stored, or on its way.
     """
 
     id: str
@@ -55,6 +56,8 @@ class Node:
     boot: Boot = SILENT
     known: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
+    gone: bool = field(default=False, repr=False, compare=False)
+    stored: float | None = field(default=None, repr=False, compare=False)
 
     @property
     def mac(self) -> str:

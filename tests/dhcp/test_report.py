@@ -6,6 +6,7 @@ import pytest
 from twisted.logger import capturedLogs
 
 from pxed.dhcp import report
+from pxed.dhcp.packet import OFFER
 from pxed.dhcp.report import Allowance
 from tests.dhcp import clients
 from tests.dhcp.world import World
@@ -61,7 +62,7 @@ def test_what_was_told_is_remembered_of_so_many_machines_only(monkeypatch: pytes
         world.arm(mac)
         for _ in range(2):
             world.ask(clients.rom(7, mac=mac))
-    assert len(world.responder.report._told) == 50
+    assert len(world.responder.report._told[OFFER]) == 50
     assert len(world.told("dhcp.offer")) == 200
 
 

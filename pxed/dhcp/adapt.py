@@ -14,6 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -61,6 +62,9 @@ class Advice(NamedTuple):
     changed: bool = False
 
 
+_advice = lru_cache(maxsize=256)(Advice)
+
+
 class Adaptation:
     """Memory of what each client follows; newest 65536 MAC addresses. `worked(mac, kind, shape)` is told what a client followed."""
 
@@ -100,7 +104,7 @@ class Adaptation:
             at = shapes.index(begins) if begins in shapes else 0
             attempts.append(_Attempt(vendor_class, kind, xid, now, shapes[at], at))
             self._runs(mac, attempts, kind)
-            return Advice(shapes[at])
+            return _advice(shapes[at])
         fresh = now - attempt.last >= (SAME_EXCHANGE if xid != attempt.xid else SAME_XID)
         if not fresh:
             attempt.offers += 1
@@ -115,7 +119,7 @@ class Adaptation:
         if gave_up:
             self.ignoring[mac] = tuple(shapes)
         attempt.shape = shapes[attempt.at % len(shapes)]
-        return Advice(attempt.shape, fresh, gave_up, changed)
+        return _advice(attempt.shape, fresh, gave_up, changed)
 
     @staticmethod
     def _next_shape(attempt: _Attempt, shapes: int) -> tuple[bool, bool]:

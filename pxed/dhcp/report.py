@@ -84,6 +84,7 @@ class Report:
         self._warned: set[str] = set()
         self._events = Allowance(*EVENTS, seconds)
         self._lines = Allowance(*LINES, seconds)
+        self._info = self.log.info  # `self.log` is made anew whenever it is asked for
 
     def answered(self, xid: int, mac: str, interface: str, node: Node | None, reply: Reply) -> None:
         """An OFFER or ACK went out."""
@@ -167,7 +168,7 @@ class Report:
     def _tell(self, kind: str, text: str, node: Node, data: dict[str, Any]) -> None:
         self._timeline.record(kind, text, node=node.id, install=node.boot.install, data=data)
         if self._lines.take():
-            self.log.info("{text}", text=text, node=node.id)
+            self._info("{text}", text=text, node=node.id)
 
     def _is_news(self, mac: str, message: int, xid: int, what: str, again_after: float) -> bool:
         """Whether this is no repetition of what was told last of that MAC and message: another outcome or xid, or the same xid in

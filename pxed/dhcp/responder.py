@@ -43,6 +43,7 @@ _BROADCAST = "255.255.255.255"
 
 _A_REPLY = Silence("not-a-request", "a reply of some server")
 _printable = lru_cache(maxsize=512)(opt.printable)
+_client_uuid = lru_cache(maxsize=4096)(opt.client_uuid)
 
 
 class Responder(service.Service):
@@ -156,7 +157,7 @@ class Responder(service.Service):
         said = {
             "arch": client.arch if isinstance(client, Client) else None,
             "vendor_class": _printable(packet.options.get(opt.VENDOR_CLASS, b"")),
-            "uuid": opt.client_uuid(guid) if guid is not None else None,
+            "uuid": _client_uuid(guid) if guid is not None else None,
             "interface": arrival.link.name,
         }
         return Asked(arrival, mac, client, said)

@@ -397,8 +397,11 @@ def _said(node: Node, **said: str | int | None) -> bool:
     """Remember what a node said about itself, None for nothing; whether that was new."""
     changed = False
     for name, value in said.items():
+        before = getattr(node, name)
+        if value is None or value == before:
+            continue
         kept = printable(value)[:_LONGEST] if isinstance(value, str) else value
-        if kept is not None and getattr(node, name) != kept:
+        if kept != before:
             setattr(node, name, kept)
             changed = True
     return changed

@@ -83,9 +83,12 @@ FREQUENT = ("syslog", "install.progress")
 """Kinds of events that an install makes by the thousand."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Event:
-    """One line of a timeline. `at` is UTC seconds; `data` holds JSON values only and never a secret."""
+    """One line of a timeline. `at` is UTC seconds; `data` holds JSON values only and never a secret.
+
+    Nobody changes one, for it crosses threads; that dataclasses watch over it (`frozen`) makes a new one four times as dear.
+    """
 
     id: int
     at: float

@@ -8,6 +8,7 @@ boots (`store_boot`).
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
@@ -20,6 +21,7 @@ from pxed.store.schema import events, installs, node_macs, nodes
 Row = dict[str, Any]
 
 _SAID = ("first_seen", "last_seen", "arch", "vendor_class", "uuid", "interface", "address", "facts")
+_said_by = attrgetter(*_SAID)
 _DECIDED = ("name", "known", "localboot", "boot_program")
 _INSERT = insert(nodes)
 _UPDATE = update(nodes).where(nodes.c.id == bindparam("key")).values({name: bindparam(name) for name in _SAID})
@@ -43,8 +45,9 @@ _EVENT_LINE = "INSERT INTO events (id, at, kind, text, node_id, install_id, data
 
 def row_of(node: Node) -> Row:
     """What of `node` is stored lazily: what it said and when; with its id and its `macs`."""
-    row: Row = {name: getattr(node, name) for name in _SAID}
-    return {**row, "id": node.id, "facts": dict(node.facts), "macs": node.macs}
+    row: Row = dict(zip(_SAID, _said_by(node), strict=True))
+    row.update(id=node.id, facts=dict(node.facts), macs=node.macs)
+    return row
 
 
 def store_nodes(connection: Connection, rows: Sequence[Row]) -> None:

@@ -47,7 +47,7 @@ class Timeline:
         self._store = store
         self._keep = keep
         self._next_id = 1
-        self._subscribers: list[Callable[[Event], None]] = []
+        self._subscribers: tuple[Callable[[Event], None], ...] = ()
         self._memory: deque[Event] = deque(maxlen=IN_MEMORY)
         self._pending: list[Event] = []
         self._since_pruned: Counter[str | None] = Counter()
@@ -79,7 +79,7 @@ class Timeline:
         event = Event(self._next_id, self._now(), kind, printable(text)[:LONGEST_TEXT], node, install, _json(data))
         self._next_id += 1
         self._keep_for_later(event)
-        for callback in list(self._subscribers):
+        for callback in self._subscribers:
             try:
                 callback(event)
             except Exception:
@@ -88,11 +88,12 @@ class Timeline:
 
     def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
         """Call `callback` with every event from now on. Returns what ends that; it may be called twice."""
-        self._subscribers.append(callback)
+        self._subscribers += (callback,)
 
         def unsubscribe() -> None:
             if callback in self._subscribers:
-                self._subscribers.remove(callback)
+                at = self._subscribers.index(callback)
+                self._subscribers = self._subscribers[:at] + self._subscribers[at + 1 :]
 
         return unsubscribe
 

@@ -14,7 +14,7 @@ REMEMBERED = 256
 Outcome = Literal["request", "sent", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TransferEvent:
     """One line of a transfer's story.
 
@@ -32,11 +32,11 @@ class TransferEvent:
 
     def text(self, node: str) -> str:
         """What the timeline says of it; `node` is the label of the one that asked."""
-        return {
-            "request": f"{node} asks for {self.file} by TFTP",
-            "sent": f"{node} has {self.file} ({self.bytes} bytes in {self.seconds:.1f} s)",
-            "failed": f"{self.file} did not reach {node} by TFTP: {self.reason}",
-        }[self.outcome]
+        if self.outcome == "request":
+            return f"{node} asks for {self.file} by TFTP"
+        if self.outcome == "sent":
+            return f"{node} has {self.file} ({self.bytes} bytes in {self.seconds:.1f} s)"
+        return f"{self.file} did not reach {node} by TFTP: {self.reason}"
 
 
 class Problem(Enum):

@@ -235,7 +235,7 @@ class Engine:
         """What the installer says of itself: `percent` 0-100 never goes down. Stored lazily. NotFound; ignored once it ended."""
         install = self.get(install_id)
         if install.state == "running":
-            self._advance(install, percent, text)
+            self._advance(install, percent, mask(printable(text))[:LONGEST_MESSAGE])
             self.works(install_id)
 
     def fetched(self, install_id: str, size: int) -> int:
@@ -374,7 +374,7 @@ class Engine:
 
     def _advance(self, install: Install, percent: int, text: str) -> None:
         reached = max(install.percent, min(100, max(0, int(percent))))
-        if install.advance(reached, text=mask(printable(text))[:LONGEST_MESSAGE]):
+        if install.advance(reached, text=text):
             self._record(install, "install.progress", install.progress_text or f"{reached} %")
             self._progress.changed(install)
 

@@ -13,7 +13,6 @@ from typing import Any, TextIO
 from twisted.logger import ILogObserver, Logger, LogLevel, formatEventAsClassicLogText, formatTime
 from zope.interface import implementer
 
-
 _INFO, _DEBUG = LogLevel.info, LogLevel.debug  # as attributes they cost a call each
 
 

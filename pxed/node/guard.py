@@ -60,7 +60,7 @@ class Guard:
         """Stop listening. May be called twice."""
 
     def refusal(self, node_id: str) -> Refusal | None:
-        """Why this node gets nothing to boot now; None lets it. Asked on every packet, and nearly always of a node in neither collection."""
+        """Why this node gets nothing to boot now; None lets it. Asked on every packet, nearly always of a node in neither."""
         if node_id in self._quarantined:
             return Refusal("quarantined", f"it fetched its boot profile {FETCHES} times and its installer never called back", None)
         until = self._paused.get(node_id)

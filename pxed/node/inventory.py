@@ -20,9 +20,9 @@ from sqlalchemy.exc import IntegrityError
 from pxed.errors import Conflict, InvalidRequest, NotFound
 from pxed.node import rows
 from pxed.node.crowd import Crowd
-from pxed.node.identity import firmware_of, is_one_card, normalise_mac, spelled_mac
+from pxed.node.identity import is_one_card, normalise_mac, spelled_mac
 from pxed.node.model import Boot, Node, check_boot_program
-from pxed.node.timeline import printable
+from pxed.node.said import kept, remember
 from pxed.store.lazy import Batch, LazyWriter
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from pxed.store import Store
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-_LONGEST = 128
-"""Characters kept of what a node says about itself."""
 _SEEN_EVERY = 60.0
 """Seconds between two writes of a node of which only `last_seen` changed."""
 
@@ -103,11 +101,9 @@ class Inventory:
             node = self._meet(spelled_mac(mac))
         elif not node.known:
             self._crowd.again(node.id)
-        changed = (arch, vendor_class, uuid, interface) != (node.arch, node.vendor_class, node.uuid, node.interface) and _said(
+        changed = (arch, vendor_class, uuid, interface) != (node.arch, node.vendor_class, node.uuid, node.interface) and remember(
             node, arch=arch, vendor_class=vendor_class, uuid=uuid, interface=interface
         )
-        if changed:
-            node.firmware = firmware_of(node.arch)
         self._note_time(node, changed)
         return node
 
@@ -137,7 +133,7 @@ class Inventory:
         node = self.by_mac(mac)
         if node is None:
             return
-        learnt = {name: printable(value)[:_LONGEST] if isinstance(value, str) else value for name, value in facts.items()}
+        learnt = {name: kept(value) for name, value in facts.items()}
         merged = {name: value for name, value in {**node.facts, **learnt}.items() if value is not None}
         if merged != node.facts:
             node.facts = merged
@@ -391,20 +387,6 @@ class Inventory:
             self._forgotten.update(dict.fromkeys(gone))
 
         return Batch(store, give_back)
-
-
-def _said(node: Node, **said: str | int | None) -> bool:
-    """Remember what a node said about itself, None for nothing; whether that was new."""
-    changed = False
-    for name, value in said.items():
-        before = getattr(node, name)
-        if value is None or value == before:
-            continue
-        kept = printable(value)[:_LONGEST] if isinstance(value, str) else value
-        if kept != before:
-            setattr(node, name, kept)
-            changed = True
-    return changed
 
 
 def _labels(nodes: list[Node]) -> str:

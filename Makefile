@@ -26,10 +26,12 @@ apt: .stamp-apt
 	@tests/apt-install apt-packages.txt apt-packages-test.txt
 	@touch $@
 
+# The distribution's own Python before any other, if it fits: users have it, and it is compiled with optimisations that others lack.
+FITS := 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))'
 venv: $(VENV)/.stamp
 $(VENV)/.stamp: setup.py pyproject.toml
 	$(SAY) 'Python environment (.venv)'
-	@[ -x $(PY) ] || python3 -m venv $(VENV)
+	@[ -x $(PY) ] || { /usr/bin/python3 -c $(FITS) 2>/dev/null && /usr/bin/python3 -m venv $(VENV); } || python3 -m venv $(VENV)
 	@$(PY) -m pip install -qq --disable-pip-version-check -e '.[test]'
 	@$(PY) -c 'from twisted.plugin import IPlugin, getPlugins; list(getPlugins(IPlugin))'
 	@touch $@

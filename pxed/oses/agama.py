@@ -19,12 +19,13 @@ failures, hence `watch.sh`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from pxed.oses.disk import PLACEHOLDER, Partition
 from pxed.oses.family import ARM64, Family, NodeView, Release, Resources, Urls, repository
-from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
+from pxed.oses.linux import LinuxBoot, boot_context, boot_mac, console_arguments, linux_context
 from pxed.oses.netfiles import keyfiles
 from pxed.oses.netplan import netplan
 from pxed.oses.strict import refusal
@@ -74,19 +75,25 @@ RECIPE = Recipe("agama", 1, install, MILESTONES)
 RECIPE_OFF = Recipe("agama-off", 1, install_and_stop, MILESTONES[:2])
 
 
-def context(family: str, release: Release, options: SuseOptions, node: NodeView, urls: Urls) -> dict[str, Any]:
-    """The names that templates/agama/ uses. InvalidRequest for what Agama or the release can't do."""
+def boot(family: str, release: Release, options: SuseOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
+    """The names that the boot scripts use. InvalidRequest for what Agama or the release can't do."""
     _possible(release, options)
     tree = urls.tree(options.repo, repository(family, release, node.arch))
     folder = f"{tree}/boot/{'aarch64' if node.arch in ARM64 else 'x86_64'}/loader"
+    linux = LinuxBoot(
+        kernel=f"{folder}/linux",
+        initrds=(f"{folder}/initrd",),
+        arguments=" ".join([*_arguments(tree, options, urls), *_kept(options), *options.kernelArgs.split()]),
+        boot_mac=boot_mac(options),
+    )
+    return boot_context(release, node, urls, linux)
+
+
+def context(family: str, release: Release, options: SuseOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
+    """The names that templates/agama/ uses. InvalidRequest as `boot`."""
     return {
         **linux_context(release, options, node, urls),
-        "boot": LinuxBoot(
-            kernel=f"{folder}/linux",
-            initrds=(f"{folder}/initrd",),
-            arguments=" ".join([*_arguments(tree, options, urls), *_kept(options), *options.kernelArgs.split()]),
-            boot_mac=boot_mac(options),
-        ),
+        **boot(family, release, options, node, urls, resources),
         "home": HOME,
         "placeholder": PLACEHOLDER,
         "profile": _profile(PRODUCTS[family], options),
@@ -224,10 +231,6 @@ def _global_dns(options: SuseOptions) -> str:
 
 def agama(name: str, title: str, options: type[SuseOptions]) -> Family:
     """The installer of the releases from 16 on of the family `name`; a minor release is another name of its major one."""
-
-    def of(release: Release, given: SuseOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
-        return context(name, release, given, node, urls)
-
     need = "the whole installation medium; 4 GB of memory: the installer runs from there"
     return Family(
         name=name,
@@ -247,6 +250,7 @@ def agama(name: str, title: str, options: type[SuseOptions]) -> Family:
             "firstboot.service": "linux/firstboot.service.j2",
         },
         plain_secrets=frozenset({"post.sh"}),
-        context=of,
+        context=partial(context, name),
+        boot=partial(boot, name),
         aliases={f"16.{minor}": "16" for minor in range(8)},
     )

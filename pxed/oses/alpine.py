@@ -26,7 +26,7 @@ from pydantic import Field
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.features import Services
 from pxed.oses.ifupdown import stanzas
-from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
+from pxed.oses.linux import LinuxBoot, boot_context, boot_mac, console_arguments, linux_context
 from pxed.oses.options import CommonOptions, Url
 from pxed.oses.strict import refusal
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
@@ -89,28 +89,34 @@ class AlpineOptions(Services, CommonOptions):
     )
 
 
-def context(release: Release, options: AlpineOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
-    """The names that templates/alpine/ uses. InvalidRequest: an interface or a keymap that its programs cannot be told."""
+def boot(release: Release, options: AlpineOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
+    """The names that the boot scripts use. InvalidRequest: an interface or a keymap that Alpine's programs cannot be told."""
     _check(options)
+    tree = urls.tree(options.repo, repository("alpine", release, node.arch))
+    arguments = [
+        *("ip=dhcp", "modules=loop,squashfs,sd-mod,usb-storage", f"alpine_repo={tree}/apks"),
+        *(f"modloop={tree}/boot/modloop-{options.flavour}", f"apkovl={urls.answer('pxed.apkovl.tar.gz')}"),
+        *console_arguments(options),
+        *options.kernelArgs.split(),
+        *options.targetKernelArgs.split(),
+    ]
+    linux = LinuxBoot(
+        kernel=f"{tree}/boot/vmlinuz-{options.flavour}",
+        initrds=(f"{tree}/boot/initramfs-{options.flavour}",),
+        arguments=" ".join(arguments),
+        boot_mac=boot_mac(options),
+    )
+    return boot_context(release, node, urls, linux)
+
+
+def context(release: Release, options: AlpineOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
+    """The names that templates/alpine/ uses. InvalidRequest as `boot`."""
     tree = urls.tree(options.repo, repository("alpine", release, node.arch))
     kernel_words = ["quiet", *console_arguments(options), *options.targetKernelArgs.split()]
     return {
         **linux_context(release, options, node, urls),
+        **boot(release, options, node, urls, resources),
         "render": resources.render,
-        "boot": LinuxBoot(
-            kernel=f"{tree}/boot/vmlinuz-{options.flavour}",
-            initrds=(f"{tree}/boot/initramfs-{options.flavour}",),
-            arguments=" ".join(
-                [
-                    *("ip=dhcp", "modules=loop,squashfs,sd-mod,usb-storage", f"alpine_repo={tree}/apks"),
-                    *(f"modloop={tree}/boot/modloop-{options.flavour}", f"apkovl={urls.answer('pxed.apkovl.tar.gz')}"),
-                    *console_arguments(options),
-                    *options.kernelArgs.split(),
-                    *options.targetKernelArgs.split(),
-                ]
-            ),
-            boot_mac=boot_mac(options),
-        ),
         "apk_repos": [f"{tree}/apks", *options.apkRepos],
         "packages": _packages(options),
         "kernel_words": " ".join(kernel_words).replace(":", "\\:"),
@@ -190,4 +196,5 @@ ALPINE = Family(
     },
     made={"pxed.apkovl.tar.gz": overlay},
     context=context,
+    boot=boot,
 )

@@ -164,14 +164,15 @@ class Catalog:
 
     def profile(self, install: InstallView, node: NodeView, urls: Urls) -> str:
         """The iPXE script that boots the installer of `install`."""
-        return self._text(self._installer(install).profile, install, node, urls)
+        family = self._installer(install)
+        return self._renderer(family)(family.profile, self._boot_context(install, node, urls))
 
     def grub(self, install: InstallView, node: NodeView, urls: Urls, mac: str) -> str:
         """The GRUB script that boots the same installer; `mac` is that of the NIC that asks.
 
         An install that GRUB cannot start gets a script that says so, tells pxed and leaves for the disk.
         """
-        context = {**self._context(install, node, urls), "mac": hex_hyphen(mac)}
+        context = {**self._boot_context(install, node, urls), "mac": hex_hyphen(mac)}
         if "boot" in context and context["boot"].bios_only:
             context["failure"] = f"{context['title']} starts from BIOS only, and this is UEFI firmware"
         elif "boot" in context:
@@ -326,8 +327,12 @@ class Catalog:
         more = family.more(context) if family.more is not None else {}
         return {**written, **more, **{name: f"({len(make(context))} bytes, no text)\n" for name, make in family.made.items()}}
 
-    def _text(self, template: str, install: InstallView, node: NodeView, urls: Urls) -> str:
-        return self._renderer(self._family(install.family))(template, self._context(install, node, urls))
+    def _boot_context(self, install: InstallView, node: NodeView, urls: Urls) -> dict[str, Any]:
+        """The names that the boot scripts of `install` use; all that there are for an operator's templates."""
+        family, release = self._found(install.family, install.release)
+        if family.boot is None or self.has_own_templates(install):
+            return self._context(install, node, urls)
+        return family.boot(release, self._options.covered(family.options, install.options), node, urls, self._resources)
 
     def _context(self, install: InstallView, node: NodeView, urls: Urls, *, reveal: bool = False) -> dict[str, Any]:
         """With masks in place of secrets unless `reveal`; then CannotUnseal."""

@@ -23,7 +23,7 @@ from pxed.oses import ignition
 from pxed.oses.accounts import SshKeys
 from pxed.oses.family import Family, NodeView, Release, Render, Resources, Urls, repository
 from pxed.oses.features import Services
-from pxed.oses.linux import FIRSTBOOT_HOME, LinuxBoot, boot_mac, console_arguments, linux_context
+from pxed.oses.linux import FIRSTBOOT_HOME, LinuxBoot, boot_context, boot_mac, console_arguments, linux_context
 from pxed.oses.netfiles import keyfiles, networkd
 from pxed.oses.netplan import netplan
 from pxed.oses.network import resolved
@@ -121,17 +121,23 @@ class FcosOptions(IgnitionOptions):
     lost_in_arguments = CommonOptions.lost_in_arguments.replace('"', "")
 
 
-def flatcar(release: Release, options: FlatcarOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
-    """The names that templates/coreos/ uses. InvalidRequest: commands that can't be run, a tree without a folder."""
+def flatcar_boot(release: Release, options: FlatcarOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
+    """The names that Flatcar's boot scripts use. InvalidRequest: a tree without a folder."""
     tree = _tree("flatcar", release, options, node, urls)
-    base, _, folder = tree.rpartition("/")
     if not urlsplit(tree).path.strip("/"):
         raise refusal("repo", "expected a URL with a folder", "http://HOST/FOLDER")
-    boot = LinuxBoot(
+    linux = LinuxBoot(
         kernel=f"{tree}/flatcar_production_pxe.vmlinuz",
         initrds=(f"{tree}/flatcar_production_pxe_image.cpio.gz",),
         arguments=_arguments(options, "flatcar.first_boot=1", f"ignition.config.url={urls.answer('live.ign')}"),
     )
+    return boot_context(release, node, urls, linux)
+
+
+def flatcar(release: Release, options: FlatcarOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
+    """The names that templates/coreos/ uses. InvalidRequest: commands that can't be run, a tree without a folder."""
+    boot = flatcar_boot(release, options, node, urls, resources)
+    base, _, folder = _tree("flatcar", release, options, node, urls).rpartition("/")
     clock = f"[Time]\nNTP={' '.join(options.ntpServers)}\n"
     clocks = [ignition.file("/etc/systemd/timesyncd.conf.d/pxed.conf", clock)] if options.ntpServers else []
     network = [ignition.file(path, text) for path, text in networkd(netplan(options.networkDevices)).items()]
@@ -139,11 +145,11 @@ def flatcar(release: Release, options: FlatcarOptions, node: NodeView, urls: Url
     return _context(release, options, node, urls, resources, boot=boot, command=command, files=[*clocks, *network], home="/opt/pxed")
 
 
-def fcos(release: Release, options: FcosOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
-    """The names that templates/coreos/ uses. InvalidRequest: commands that can't be run."""
+def fcos_boot(release: Release, options: FcosOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
+    """The names that Fedora CoreOS's boot scripts use."""
     tree = _tree("fcos", release, options, node, urls)
     named = options.installInterface if options.installInterface and ":" not in options.installInterface else None
-    boot = LinuxBoot(
+    linux = LinuxBoot(
         kernel=f"{tree}/images/pxeboot/vmlinuz",
         initrds=(f"{tree}/images/pxeboot/initrd.img",),
         arguments=_arguments(
@@ -155,6 +161,12 @@ def fcos(release: Release, options: FcosOptions, node: NodeView, urls: Urls, res
         ),
         boot_mac=boot_mac(options),
     )
+    return boot_context(release, node, urls, linux)
+
+
+def fcos(release: Release, options: FcosOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
+    """The names that templates/coreos/ uses. InvalidRequest: commands that can't be run."""
+    boot = fcos_boot(release, options, node, urls, resources)
     clock = "".join(f"server {server} iburst\n" for server in options.ntpServers) + CHRONY
     clocks = [ignition.file("/etc/chrony.conf", clock)] if options.ntpServers else []
     network = [ignition.file(path, text, 0o600) for path, text in keyfiles(netplan(options.networkDevices)).items()]
@@ -177,7 +189,7 @@ def _context(
     urls: Urls,
     resources: Resources,
     *,
-    boot: LinuxBoot,
+    boot: Mapping[str, Any],
     command: Mapping[str, str],
     files: list[dict[str, Any]],
     home: str,
@@ -186,7 +198,7 @@ def _context(
     if options.scripts.post:
         reason = IgnitionOptions.refused["postInstallCommands"]
         raise InvalidRequest(f"options.scripts.post cannot be used here: {reason}", field="options.scripts.post", expected="no post")
-    made = {**linux_context(release, options, node, urls), "boot": boot, "command": command, "firstboot_home": home}
+    made = {**linux_context(release, options, node, urls), **boot, "command": command, "firstboot_home": home}
     unit = resources.render("coreos/install.service.j2", made)
     live = {
         "ignition": {"version": ignition.VERSION},
@@ -243,6 +255,7 @@ FLATCAR = Family(
     profile="boot/linux.ipxe.j2",
     files=FILES,
     context=flatcar,
+    boot=flatcar_boot,
     aliases={"current": "stable"},
 )
 FCOS = Family(
@@ -255,5 +268,6 @@ FCOS = Family(
     profile="boot/linux.ipxe.j2",
     files=FILES,
     context=fcos,
+    boot=fcos_boot,
 )
 FAMILIES = (FLATCAR, FCOS)

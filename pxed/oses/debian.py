@@ -25,7 +25,7 @@ from pxed.oses.disk import PLACEHOLDER
 from pxed.oses.family import ARM64, Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.features import Kvm
 from pxed.oses.ifupdown import stanzas
-from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
+from pxed.oses.linux import LinuxBoot, boot_context, boot_mac, console_arguments, linux_context
 from pxed.oses.options import CommonOptions
 from pxed.oses.partman import expert_recipe, needed_megabytes
 from pxed.oses.strict import lines, refusal
@@ -139,22 +139,21 @@ def context(release: Release, options: DebianOptions, node: NodeView, urls: Urls
     }
 
 
+def boot(release: Release, options: DebianOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
+    """The names that the boot scripts use."""
+    tree = urls.tree(options.repo, repository("debian", release, node.arch))
+    return boot_context(release, node, urls, _installer(options, node, urls, tree + release.data["images"]))
+
+
 def preseeded(release: Release, options: DebianOptions, node: NodeView, urls: Urls, *, tree: str, images: str) -> dict[str, Any]:
     """What every debian-installer is told. `tree`: the mirror's URL; `images`: the URL of its netboot images, with ``{arch}``."""
     mirror = urlsplit(tree)
     lvm = options.layout == "lvm"
-    images = images.replace("{arch}", "arm64" if node.arch in ARM64 else "amd64")
     early = urls.answer("early.sh")
     return {
         **linux_context(release, options, node, urls),
         "codename": release.data["codename"],
-        "boot": LinuxBoot(
-            kernel=f"{images}/linux",
-            initrds=(f"{images}/initrd.gz",),
-            arguments=_installer_arguments(options, urls),
-            boot_mac=boot_mac(options),
-            kept=" ".join(_kept_arguments(options)),
-        ),
+        "boot": _installer(options, node, urls, images),
         "mirror": {"protocol": mirror.scheme, "host": mirror.netloc, "directory": mirror.path or "/"},
         "services": {"none": "", "security": "security", "all": "security, updates"}[options.updates],
         "packages": _packages(options, release.data.get("clock", "systemd-timesyncd"), node),
@@ -166,6 +165,17 @@ def preseeded(release: Release, options: DebianOptions, node: NodeView, urls: Ur
         else None,
         "early_command": f"for n in 1 2 3 4 5; do wget -q -T 20 -O {EARLY} {early} && break; sleep 2; done; sh {EARLY}; true",
     }
+
+
+def _installer(options: DebianOptions, node: NodeView, urls: Urls, images: str) -> LinuxBoot:
+    images = images.replace("{arch}", "arm64" if node.arch in ARM64 else "amd64")
+    return LinuxBoot(
+        kernel=f"{images}/linux",
+        initrds=(f"{images}/initrd.gz",),
+        arguments=_installer_arguments(options, urls),
+        boot_mac=boot_mac(options),
+        kept=" ".join(_kept_arguments(options)),
+    )
 
 
 def _installer_arguments(options: DebianOptions, urls: Urls) -> str:
@@ -265,6 +275,7 @@ DEBIAN = Family(
     files=FILES,
     plain_secrets=frozenset({"preseed.cfg"}),
     context=context,
+    boot=boot,
     progress=progress,
     aliases={release.data["codename"]: release.name for release in RELEASES.values()},
 )

@@ -180,6 +180,9 @@ class Family:
     files: Mapping[str, str]
     """Public file name > template."""
     context: Context
+    boot: Context | None = None
+    """The names that its boot scripts use, which `context` holds too; None: they are made together. It refuses what depends on the
+    appliance, such as a medium; what depends on the order alone, `context` has refused when it was placed."""
     recipe_off: Recipe | None = None
     """The recipe when the node is switched off at the end (`after`), so that its first boot is not waited for."""
     aliases: Mapping[str, str] = field(default_factory=dict)

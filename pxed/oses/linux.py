@@ -75,14 +75,12 @@ def console_arguments(options: CommonOptions) -> list[str]:
 
 
 def linux_context(release: Release, options: CommonOptions, node: NodeView, urls: Urls) -> dict[str, Any]:
-    """The names that templates/boot/linux.ipxe.j2 (with `boot`) and templates/linux/ use."""
+    """The names that templates/linux/ uses."""
     return {
+        **_named(release, node, urls),
         "options": options,
-        "title": release.title,
-        "label": escape.echo(node.name or node.mac),
         "answers": urls.answers,
         "notify": urls.answers + "/notify",
-        "notify_started": urls.notify("started"),
         "progress": urls.progress,
         "host": urls.host,
         "port": urls.port,
@@ -91,3 +89,12 @@ def linux_context(release: Release, options: CommonOptions, node: NodeView, urls
         "disk": options.disk or ANY_DISK,
         "firstboot_home": FIRSTBOOT_HOME,
     }
+
+
+def boot_context(release: Release, node: NodeView, urls: Urls, boot: LinuxBoot) -> dict[str, Any]:
+    """The names that templates/boot/linux.ipxe.j2 and linux.grub.j2 use."""
+    return {**_named(release, node, urls), "boot": boot}
+
+
+def _named(release: Release, node: NodeView, urls: Urls) -> dict[str, Any]:
+    return {"title": release.title, "label": escape.echo(node.name or node.mac), "notify_started": urls.notify("started")}

@@ -257,7 +257,7 @@ def _grown(family: Family, own: tuple[Source, str, OwnRelease]) -> Family:
 def _with_releases(family: Family, base: Family, own: Sequence[tuple[Source, str, OwnRelease]], *, fresh: bool) -> Family:
     """`family` with `own` releases, made like those of `base`; `fresh`: instead of the ones it has."""
     if not own:
-        return replace(family, context=own_context(base.context, {}))
+        return replace(family, context=own_context(base.context, {}), boot=None)
     releases: dict[str, Release] = {} if fresh else dict(family.releases)
     aliases: dict[str, str] = {} if fresh else dict(family.aliases)
     for source, place, each in own:
@@ -278,7 +278,7 @@ def _with_releases(family: Family, base: Family, own: Sequence[tuple[Source, str
             aliases[alias] = each.name
     boots = {each.name: each for _, _, each in own if each.kernel or each.initrds or each.arguments}
     aliases = {alias: name for alias, name in aliases.items() if alias not in releases}
-    return replace(family, releases=releases, aliases=aliases, context=own_context(base.context, boots))
+    return replace(family, releases=releases, aliases=aliases, context=own_context(base.context, boots), boot=None)
 
 
 def _try(own: Own) -> dict[tuple[str, str], str]:

@@ -23,7 +23,7 @@ from pxed.oses import escape
 from pxed.oses.disk import Partition, check_partitions
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.features import Services
-from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
+from pxed.oses.linux import LinuxBoot, boot_context, boot_mac, console_arguments, linux_context
 from pxed.oses.netfiles import networkd
 from pxed.oses.netplan import netplan
 from pxed.oses.network import resolved
@@ -92,20 +92,26 @@ class PhotonOptions(Services, CommonOptions):
     )
 
 
-def context(release: Release, options: PhotonOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
-    """The names that templates/photon/ uses. InvalidRequest: a disk, a partition or a package that this release cannot do."""
+def boot(release: Release, options: PhotonOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
+    """The names that the boot scripts use."""
     tree = urls.tree(options.repo, repository("photon", release, node.arch))
+    linux = LinuxBoot(
+        kernel=f"{tree}/isolinux/vmlinuz",
+        initrds=(f"{tree}/isolinux/initrd.img",),
+        arguments=_arguments(options, urls, tree),
+        boot_mac=boot_mac(options),
+        tells=not release.data["preinstall"],
+    )
+    return boot_context(release, node, urls, linux)
+
+
+def context(release: Release, options: PhotonOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
+    """The names that templates/photon/ uses. InvalidRequest: a disk, a partition or a package that this release cannot do."""
     kept = [*console_arguments(options), *options.targetKernelArgs.split()]
     network = networkd(netplan(options.networkDevices)) if options.networkDevices else {}
     return {
         **linux_context(release, options, node, urls),
-        "boot": LinuxBoot(
-            kernel=f"{tree}/isolinux/vmlinuz",
-            initrds=(f"{tree}/isolinux/initrd.img",),
-            arguments=_arguments(options, urls, tree),
-            boot_mac=boot_mac(options),
-            tells=not release.data["preinstall"],
-        ),
+        **boot(release, options, node, urls, resources),
         "kickstart": _kickstart(release, options, urls),
         "kept": " ".join(kept),
         "network": network,
@@ -249,5 +255,6 @@ PHOTON = Family(
         "firstboot.service": "linux/firstboot.service.j2",
     },
     context=context,
+    boot=boot,
     aliases={"5.0": "5", "4.0": "4", "3.0": "3"},
 )

@@ -22,7 +22,7 @@ from pxed.errors import InvalidRequest
 from pxed.oses import cpio
 from pxed.oses.disk import ANY_DISK, Disk
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
-from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
+from pxed.oses.linux import LinuxBoot, boot_context, boot_mac, console_arguments, linux_context
 from pxed.oses.network import NetworkDevice
 from pxed.oses.options import CommonOptions
 from pxed.oses.strict import refusal
@@ -108,26 +108,30 @@ class ProxmoxOptions(CommonOptions):
     )
 
 
-def context(release: Release, options: ProxmoxOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
-    """The names that templates/proxmox/ uses. InvalidRequest: what answer.toml can't say, a medium that can't be used."""
+def boot(release: Release, options: ProxmoxOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
+    """The names that the boot scripts use, and `image_bytes`. InvalidRequest: what answer.toml can't say, a medium that can't be used."""
     _check(options)
     name = options.repo or repository("proxmox", release, node.arch)
     tree = urls.tree(options.repo, name)
+    arguments = [
+        *("ramdisk_size=16777216", "rw", "quiet", "splash=silent", "proxmox-start-auto-installer"),
+        *console_arguments(options),
+        *options.kernelArgs.split(),
+    ]
+    linux = LinuxBoot(
+        kernel=f"{tree}/boot/linux26",
+        initrds=(urls.answer("image.cpio"), f"{tree}.iso", f"{tree}/boot/initrd.img"),
+        arguments=" ".join(arguments),
+        boot_mac=boot_mac(options),
+    )
+    return {**boot_context(release, node, urls, linux), "image_bytes": _image_bytes(release, name, resources)}
+
+
+def context(release: Release, options: ProxmoxOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
+    """The names that templates/proxmox/ uses. InvalidRequest as `boot`."""
     return {
         **linux_context(release, options, node, urls),
-        "boot": LinuxBoot(
-            kernel=f"{tree}/boot/linux26",
-            initrds=(urls.answer("image.cpio"), f"{tree}.iso", f"{tree}/boot/initrd.img"),
-            arguments=" ".join(
-                [
-                    *("ramdisk_size=16777216", "rw", "quiet", "splash=silent", "proxmox-start-auto-installer"),
-                    *console_arguments(options),
-                    *options.kernelArgs.split(),
-                ]
-            ),
-            boot_mac=boot_mac(options),
-        ),
-        "image_bytes": _image_bytes(release, name, resources),
+        **boot(release, options, node, urls, resources),
         "answer": _answer(options, urls),
         "resolv": _resolv(options),
     }
@@ -278,6 +282,7 @@ PROXMOX = Family(
     files={ANSWER: "proxmox/answer.toml.j2", "firstboot.sh": "proxmox/firstboot.sh.j2"},
     made={"image.cpio": lambda given: cpio.head(IMAGE, given["image_bytes"])},
     context=context,
+    boot=boot,
     loads=frozenset({"image.cpio"}),
     posted=frozenset({ANSWER}),
 )

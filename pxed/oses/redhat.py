@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
@@ -22,7 +23,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.features import Bond, Bonds, Kvm, Security, Services
 from pxed.oses.kickstart import Network, Syntax, command, partitions
-from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
+from pxed.oses.linux import LinuxBoot, boot_context, boot_mac, console_arguments, linux_context
 from pxed.oses.options import CommonOptions
 from pxed.oses.redhat_progress import progress
 from pxed.oses.sealing import Kept, Reversible, ReversibleUrl, plain
@@ -132,10 +133,24 @@ class RhelOptions(RedHatOptions):
     registration: Registration | None = None
 
 
-def context(family: str, release: Release, options: RedHatOptions, node: NodeView, urls: Urls) -> dict[str, Any]:
-    """The names that templates/redhat/ uses. InvalidRequest for what the release can't do."""
+def boot(family: str, release: Release, options: RedHatOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
+    """The names that the boot scripts use. InvalidRequest for what the release can't do."""
     syntax = Syntax(release.data["el"])
     _possible(syntax, family, release, options)
+    tree = urls.tree(options.repo, repository(family, release, node.arch))
+    linux = LinuxBoot(
+        kernel=f"{tree}/images/pxeboot/vmlinuz",
+        initrds=(f"{tree}/images/pxeboot/initrd.img",),
+        arguments=" ".join(_arguments(syntax, tree, options, urls)),
+        boot_mac=boot_mac(options),
+        bios_only=not syntax.modern,
+    )
+    return boot_context(release, node, urls, linux)
+
+
+def context(family: str, release: Release, options: RedHatOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
+    """The names that templates/redhat/ uses. InvalidRequest for what the release can't do."""
+    syntax = Syntax(release.data["el"])
     tree = urls.tree(options.repo, repository(family, release, node.arch))
     proxied = options.proxy_url if not tree.startswith(urls.base + "/") else None
     full_name = ".".join(part for part in (options.hostname, options.domain) if part) if options.hostname else None
@@ -143,14 +158,8 @@ def context(family: str, release: Release, options: RedHatOptions, node: NodeVie
     network = Network(syntax, full_name, tuple(options.dnsServers), tuple(options.dnsSearch))
     return {
         **linux_context(release, options, node, urls),
+        **boot(family, release, options, node, urls, resources),
         "syntax": syntax,
-        "boot": LinuxBoot(
-            kernel=f"{tree}/images/pxeboot/vmlinuz",
-            initrds=(f"{tree}/images/pxeboot/initrd.img",),
-            arguments=" ".join(_arguments(syntax, tree, options, urls)),
-            boot_mac=boot_mac(options),
-            bios_only=not syntax.modern,
-        ),
         "source": command("url", f"--url={tree}", *([f"--proxy={proxied}"] if proxied else [])),
         "repositories": _repositories(options, urls),
         "keyboard": _keyboard(syntax, options.keyboard),
@@ -283,10 +292,6 @@ def _release(family: str, number: int) -> Release:
 
 def _family(name: str) -> Family:
     """The family `name`; a minor release (``9.4``) is another name of its major one."""
-
-    def of(release: Release, options: RedHatOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
-        return context(name, release, options, node, urls)
-
     return Family(
         name=name,
         title=TITLES[name],
@@ -304,7 +309,8 @@ def _family(name: str) -> Family:
             "firstboot.service": "linux/firstboot.service.j2",
             "firstboot-init.sh": "redhat/firstboot-init.sh.j2",
         },
-        context=of,
+        context=partial(context, name),
+        boot=partial(boot, name),
         plain_secrets=frozenset({"ks.cfg", "post.sh"}),
         aliases={f"{number}.{minor}": str(number) for number in NUMBERS[name] if name != "fedora" for minor in range(11)},
         progress=progress,

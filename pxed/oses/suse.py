@@ -14,6 +14,7 @@ From release 16 on the same two names have another installer: `agama`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +22,7 @@ from pxed.oses.agama import agama
 from pxed.oses.autoyast import interfaces, marks, ntp, partitioning, routes, written
 from pxed.oses.disk import PLACEHOLDER
 from pxed.oses.family import ARM64, Family, NodeView, Release, Resources, Urls, repository
-from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
+from pxed.oses.linux import LinuxBoot, boot_context, boot_mac, console_arguments, linux_context
 from pxed.oses.strict import refusal
 from pxed.oses.suse_options import SlesOptions, SuseOptions
 from pxed.workflow.recipe import HOUR, MINUTE, Milestone, Recipe, RecipeNode
@@ -70,19 +71,26 @@ KEYBOARDS: Mapping[str, str] = {
 """Our name of a keyboard > YaST's (its spelling)."""
 
 
-def context(family: str, release: Release, options: SuseOptions, node: NodeView, urls: Urls) -> dict[str, Any]:
-    """The names that templates/suse/ uses. InvalidRequest for what AutoYaST or the release can't do."""
+def boot(family: str, release: Release, options: SuseOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
+    """The names that the boot scripts use. InvalidRequest: a proxy with a password."""
     tree = urls.tree(options.repo, repository(family, release, node.arch))
     folder = f"{tree}/boot/aarch64" if node.arch in ARM64 else f"{tree}/boot/x86_64/loader"
     kept = [*console_arguments(options), *options.targetKernelArgs.split()]
+    linux = LinuxBoot(
+        kernel=f"{folder}/linux",
+        initrds=(f"{folder}/initrd",),
+        arguments=" ".join([*_arguments(tree, options, urls), *kept, *options.kernelArgs.split()]),
+        boot_mac=boot_mac(options),
+    )
+    return boot_context(release, node, urls, linux)
+
+
+def context(family: str, release: Release, options: SuseOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
+    """The names that templates/suse/ uses. InvalidRequest for what AutoYaST or the release can't do."""
+    tree = urls.tree(options.repo, repository(family, release, node.arch))
     return {
         **linux_context(release, options, node, urls),
-        "boot": LinuxBoot(
-            kernel=f"{folder}/linux",
-            initrds=(f"{folder}/initrd",),
-            arguments=" ".join([*_arguments(tree, options, urls), *kept, *options.kernelArgs.split()]),
-            boot_mac=boot_mac(options),
-        ),
+        **boot(family, release, options, node, urls, resources),
         "placeholder": PLACEHOLDER,
         "macs": marks(options.networkDevices),
         "sections": written(
@@ -234,9 +242,6 @@ def _release(name: str, title: str, *, product: str = "", modules: tuple[str, ..
 
 
 def _family(name: str, title: str, options: type[SuseOptions], *releases: Release) -> Family:
-    def of(release: Release, given: SuseOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
-        return context(name, release, given, node, urls)
-
     return Family(
         name=name,
         title=title,
@@ -253,7 +258,8 @@ def _family(name: str, title: str, options: type[SuseOptions], *releases: Releas
             "firstboot.service": "linux/firstboot.service.j2",
         },
         plain_secrets=frozenset({"autoinst.xml"}),
-        context=of,
+        context=partial(context, name),
+        boot=partial(boot, name),
         aliases={f"{release.name}.{minor}": release.name for release in releases for minor in range(8)},
         others=(agama(name, title, options),),
     )

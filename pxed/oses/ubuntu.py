@@ -24,7 +24,7 @@ from pxed.oses.debian import kvm_packages
 from pxed.oses.disk import PLACEHOLDER
 from pxed.oses.family import Family, NodeView, Release, Resources, Urls, repository
 from pxed.oses.features import Bonds, Kvm
-from pxed.oses.linux import LinuxBoot, boot_mac, console_arguments, linux_context
+from pxed.oses.linux import LinuxBoot, boot_context, boot_mac, console_arguments, linux_context
 from pxed.oses.options import CommonOptions, Url
 from pxed.oses.strict import refusal
 from pxed.oses.ubuntu_preseed import BIONIC
@@ -86,20 +86,26 @@ class UbuntuOptions(Bonds, Kvm, CommonOptions):
     isoUrl: Url | None = Field(default=None, description="The whole .iso, by http; default: the image behind the repository")
 
 
-def context(release: Release, options: UbuntuOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
-    """The names that templates/ubuntu/ uses. InvalidRequest: a minimal 20.04, an image that casper can't fetch."""
+def boot(release: Release, options: UbuntuOptions, node: NodeView, urls: Urls, _resources: Resources) -> dict[str, Any]:
+    """The names that the boot scripts use. InvalidRequest: a minimal 20.04, an image that casper can't fetch."""
     if options.edition == "minimal" and not release.data["sources"]:
         raise refusal("edition", f"{release.title} has no minimal edition", "standard, or release 22.04 or later")
     tree = urls.tree(options.repo, repository("ubuntu", release, node.arch))
+    linux = LinuxBoot(
+        kernel=f"{tree}/casper/vmlinuz",
+        initrds=(f"{tree}/casper/initrd",),
+        arguments=_installer_arguments(release, options, urls, _image(options, tree)),
+        boot_mac=boot_mac(options),
+        kept=" ".join([*console_arguments(options), *options.targetKernelArgs.split()]),
+    )
+    return boot_context(release, node, urls, linux)
+
+
+def context(release: Release, options: UbuntuOptions, node: NodeView, urls: Urls, resources: Resources) -> dict[str, Any]:
+    """The names that templates/ubuntu/ uses. InvalidRequest as `boot`."""
     return {
         **linux_context(release, options, node, urls),
-        "boot": LinuxBoot(
-            kernel=f"{tree}/casper/vmlinuz",
-            initrds=(f"{tree}/casper/initrd",),
-            arguments=_installer_arguments(release, options, urls, _image(options, tree)),
-            boot_mac=boot_mac(options),
-            kept=" ".join([*console_arguments(options), *options.targetKernelArgs.split()]),
-        ),
+        **boot(release, options, node, urls, resources),
         "autoinstall": _autoinstall(release, options, node, urls),
         "meta": {"instance-id": "pxed-installer", **({"local-hostname": options.hostname} if options.hostname else {})},
         "live_network": {"version": 2, "ethernets": {"installer": {"match": {"name": "e*"}, "dhcp4": True, "dhcp-identifier": "mac"}}},
@@ -230,6 +236,7 @@ UBUNTU = Family(
     },
     plain_secrets=frozenset({"user-data"}),
     context=context,
+    boot=boot,
     webhook=webhook,
     aliases={release.data["codename"]: release.name for release in RELEASES.values()},
     others=(BIONIC,),

@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import tomllib
+from dataclasses import replace
 from functools import cache
 from typing import Any
 from xml.etree import ElementTree
@@ -18,6 +19,7 @@ import yaml
 
 from pxed.errors import InvalidRequest
 from pxed.oses.catalog import Catalog, Prepared
+from pxed.oses.family import Family
 from pxed.oses.features import UNIFIED
 from tests.oses.families import CASES, RESOURCES, delivered, passwords_of, sample, secrets_of
 from tests.oses.samples import KEY, TOKEN, URLS, FakeNode, install_of
@@ -169,3 +171,17 @@ def test_each_release_is_listed_with_its_own_recipe_milestones_and_boots(family:
         assert (release["recipe"], release["boots"]) == (installer.recipe.name, installer.boots)
         assert [each["phase"] for each in release["milestones"]] == [each.phase for each in installer.recipe.milestones]
         assert release["milestones"][-1]["percent"] == 100
+
+
+def _without_boot(family: Family) -> Family:
+    return replace(family, boot=None, others=tuple(_without_boot(other) for other in family.others))
+
+
+WHOLE = Catalog([_without_boot(family) for family in CATALOG.families.values()], resources=RESOURCES)
+
+
+@pytest.mark.parametrize(("family", "release", "case"), EVERY)
+def test_boot_scripts_are_the_same_with_the_names_of_every_file(family: str, release: str, case: str) -> None:
+    install, node = install_of(prepared(family, release, case)), FakeNode(name="rack 1 ü")
+    assert CATALOG.profile(install, node, URLS) == WHOLE.profile(install, node, URLS) == rendered(family, release, case)["boot.ipxe"]
+    assert CATALOG.grub(install, node, URLS, node.mac) == WHOLE.grub(install, node, URLS, node.mac)

@@ -94,7 +94,7 @@ def test_a_family_without_a_kernel_is_refused_in_words() -> None:
     def without(*given: Any) -> dict[str, Any]:
         return {name: value for name, value in DEBIAN.context(*given).items() if name != "boot"}
 
-    catalog = Catalog([replace(DEBIAN, context=without)])
+    catalog = Catalog([replace(DEBIAN, context=without, boot=None)])
     install = FakeInstall("debian", "12", catalog.families["debian"].options().stored())
     text = checked(catalog.grub(install, FakeNode(), URLS, MAC))
     assert "GRUB cannot start the installer of Debian 12 (bookworm), iPXE can" in text

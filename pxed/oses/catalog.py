@@ -164,20 +164,21 @@ class Catalog:
 
     def profile(self, install: InstallView, node: NodeView, urls: Urls) -> str:
         """The iPXE script that boots the installer of `install`."""
-        family = self._installer(install)
-        return self._renderer(family)(family.profile, self._boot_context(install, node, urls))
+        family, release = self._found(install.family, install.release)
+        return self._renderer(family)(family.profile, self._boot_context(family, release, install, node, urls))
 
     def grub(self, install: InstallView, node: NodeView, urls: Urls, mac: str) -> str:
         """The GRUB script that boots the same installer; `mac` is that of the NIC that asks.
 
         An install that GRUB cannot start gets a script that says so, tells pxed and leaves for the disk.
         """
-        context = {**self._boot_context(install, node, urls), "mac": hex_hyphen(mac)}
+        family, release = self._found(install.family, install.release)
+        context = {**self._boot_context(family, release, install, node, urls), "mac": hex_hyphen(mac)}
         if "boot" in context and context["boot"].bios_only:
             context["failure"] = f"{context['title']} starts from BIOS only, and this is UEFI firmware"
         elif "boot" in context:
             try:
-                return self._renderer(self._family(install.family))("boot/linux.grub.j2", context)
+                return self._renderer(family)("boot/linux.grub.j2", context)
             except TemplateProblem as problem:
                 context["failure"] = f"GRUB cannot start this install ({problem})"
         else:
@@ -327,9 +328,8 @@ class Catalog:
         more = family.more(context) if family.more is not None else {}
         return {**written, **more, **{name: f"({len(make(context))} bytes, no text)\n" for name, make in family.made.items()}}
 
-    def _boot_context(self, install: InstallView, node: NodeView, urls: Urls) -> dict[str, Any]:
+    def _boot_context(self, family: Family, release: Release, install: InstallView, node: NodeView, urls: Urls) -> dict[str, Any]:
         """The names that the boot scripts of `install` use; all that there are for an operator's templates."""
-        family, release = self._found(install.family, install.release)
         if family.boot is None or self.has_own_templates(install):
             return self._context(install, node, urls)
         return family.boot(release, self._options.covered(family.options, install.options), node, urls, self._resources)

@@ -181,13 +181,14 @@ def _installer(options: DebianOptions, node: NodeView, urls: Urls, images: str) 
 def _installer_arguments(options: DebianOptions, urls: Urls) -> str:
     """The kernel's command line up to ``---``, without BOOTIF. InvalidRequest if the kernel could not take it."""
     interface = options.installInterface if options.installInterface and ":" not in options.installInterface else "auto"
+    host = urls.host
     words = [
         *("auto=true", "priority=critical", f"url={urls.answer('preseed.cfg')}", f"interface={interface}", "netcfg/dhcp_timeout=60"),
-        *_lonely_network(options, urls),
+        *_lonely_network(options, host),
         *(f"locale={options.locale}", f"keymap={options.keyboard}"),
         *([f"hostname={options.hostname}", f"netcfg/hostname={options.hostname}"] if options.hostname else []),
         *([f"domain={options.domain}"] if options.domain else []),
-        *([f"log_host={urls.host}", f"log_port={urls.syslog_port}"] if options.remoteLogging and ":" not in urls.host else []),
+        *([f"log_host={host}", f"log_port={urls.syslog_port}"] if options.remoteLogging and ":" not in host else []),
         *(["DEBIAN_FRONTEND=text"] if options.console else []),
         *options.kernelArgs.split(),
     ]
@@ -199,13 +200,13 @@ def _installer_arguments(options: DebianOptions, urls: Urls) -> str:
     return " ".join(words)
 
 
-def _lonely_network(options: DebianOptions, urls: Urls) -> list[str]:
+def _lonely_network(options: DebianOptions, host: str) -> list[str]:
     """Answers for a DHCP lease without router or name servers: netcfg would ask for them before it can fetch any answer.
 
     What the lease does say wins. An empty `get_nameservers` is ignored on the command line, so without a name server we stand in: an
     address that refuses at once instead of one that is silent.
     """
-    servers = [server for server in (*options.dnsServers, urls.host) if ":" not in server]
+    servers = [server for server in (*options.dnsServers, host) if ":" not in server]
     return ["netcfg/no_default_route=true", *(f"netcfg/get_nameservers={server}" for server in servers[:1])]
 
 

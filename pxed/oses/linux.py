@@ -45,6 +45,11 @@ class LinuxBoot:
         return tuple(url.rsplit("/", 1)[-1] for url in self.initrds)
 
     @property
+    def named_initrds(self) -> tuple[tuple[str, str], ...]:
+        """(name, URL) of each initrd."""
+        return tuple(zip(self.initrd_names, self.initrds, strict=True))
+
+    @property
     def line(self) -> str:
         """The whole command line, as iPXE writes it for some NIC."""
         kept = ["---", self.kept] if self.kept is not None else []

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -79,6 +80,7 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
+@cache
 def kind_of(template: str) -> Kind:
     """``debian/late.sh.j2`` > the kind ``sh``. TemplateProblem for a name without a known kind."""
     parts = template.removesuffix(".j2").rsplit(".", 1)

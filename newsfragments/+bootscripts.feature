@@ -1,0 +1,1 @@
+A boot script takes a third of the processor time, less than that for Ubuntu, Red Hat's and SUSE's families: the options of an install are read once, and nothing is made that only its answer files need.

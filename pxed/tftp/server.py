@@ -42,7 +42,7 @@ class Clients:
     def __init__(self, settings: TftpSettings) -> None:
         self._settings = settings
         self._transfers: dict[tuple[Any, ...], Transfer] = {}
-        self._per_address: Counter[str] = Counter()
+        self._per_address: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._transfers)
@@ -55,18 +55,18 @@ class Clients:
 
     def full(self, address: str) -> bool:
         """Whether another transfer to `address` would be one too many."""
-        return len(self._transfers) >= self._settings.max_transfers or self._per_address[address] >= self._settings.per_client
+        return len(self._transfers) >= self._settings.max_transfers or self._per_address.get(address, 0) >= self._settings.per_client
 
     def add(self, transfer: Transfer) -> None:
         self._transfers[transfer.peer] = transfer
-        self._per_address[transfer.peer_ip] += 1
+        self._per_address[transfer.peer_ip] = self._per_address.get(transfer.peer_ip, 0) + 1
 
     def forget(self, transfer: Transfer) -> None:
         if self._transfers.get(transfer.peer) is transfer:
             del self._transfers[transfer.peer]
-            self._per_address[transfer.peer_ip] -= 1
-            if not self._per_address[transfer.peer_ip]:
-                del self._per_address[transfer.peer_ip]
+            left = self._per_address.pop(transfer.peer_ip) - 1
+            if left:
+                self._per_address[transfer.peer_ip] = left
 
 
 class Answer:

@@ -78,7 +78,10 @@ class _NoProcess(Process):
 
 
 class Transfer(BaseHandler, _NoProcess):  # type: ignore[misc]  # fbtftp has no types
-    """`start` and then nothing more to do: it ends itself, tells `Services.forget` and reports one TransferEvent."""
+    """`start` and then nothing more to do: it ends itself, tells `Services.forget` and reports one TransferEvent.
+
+    `peer`: the client's socket address, one live transfer for each. `peer_ip`: the address in it.
+    """
 
     log = Log()
     _listener: socket.socket | None
@@ -87,6 +90,8 @@ class Transfer(BaseHandler, _NoProcess):  # type: ignore[misc]  # fbtftp has no 
     def __init__(self, services: Services, arrival: Arrival, name: bytes, options: Mapping[str, Any]) -> None:
         self._services = services
         self.arrival = arrival
+        self.peer = arrival.peer
+        self.peer_ip = str(arrival.peer[0])
         self._stream: Stream | None = None
         self._started = services.seconds()
         self._ended = self._cut = False
@@ -95,15 +100,6 @@ class Transfer(BaseHandler, _NoProcess):  # type: ignore[misc]  # fbtftp has no 
         self.asked = (name, dict(options))
         self.file = printable(name.rstrip(b"\xff"))
         super().__init__((arrival.packed(), 0), arrival.peer, self.file, options, self._tell)
-
-    @property
-    def peer(self) -> tuple[Any, ...]:
-        """The client's socket address: one live transfer per peer."""
-        return self.arrival.peer
-
-    @property
-    def peer_ip(self) -> str:
-        return str(self.arrival.peer[0])
 
     def get_response_data(self) -> None:
         """fbtftp asks in the constructor; the content comes later, from a thread or a Deferred."""

@@ -1,13 +1,18 @@
-"""Files that were opened a moment ago, for those who ask for the same one: in a boot storm everybody does.
+"""Files that were opened a moment ago, or are being opened, for those who ask for the same one: in a boot storm everybody does.
 
 Opening takes a thread, and a thread that runs Python holds up the reactor; a second descriptor of an open file takes two microseconds.
-What an operator replaces is served as it was for `KEPT` seconds at most.
+Fifty who ask at once for what nobody has opened yet would take fifty threads' work: they wait for the first of them. What an operator
+replaces is served as it was for `KEPT` seconds at most.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
 
 from pxed.repo.directory import Opened
 
@@ -15,6 +20,10 @@ KEPT = 1.0
 """Seconds; no more than TFTP takes a name that was looked up for good."""
 MOST = 32
 """Descriptors."""
+SLICE = 0.001
+"""Seconds of one turn of the reactor in which those who waited are served; one more may have begun before."""
+
+Found = TypeVar("Found")
 
 
 class Recent:
@@ -23,7 +32,32 @@ class Recent:
     def __init__(self, clock: Any) -> None:
         self._clock = clock
         self._kept: dict[str, tuple[float, Opened]] = {}  # oldest first
+        self._opening: dict[str, deque[Deferred[None]]] = {}
         self._sweep: Any = None
+
+    async def open(self, name: str, opening: Callable[[], Awaitable[Found]]) -> Found | Opened:
+        """What ``opening()`` gives, kept if it is Opened; or the same file with a descriptor of its own, if somebody has just opened it or is
+        about to. Errors of `opening` are raised; who waited for somebody whose file could not be shared opens for himself."""
+        known = self.take(name)
+        if known is None and name in self._opening:
+            turn: Deferred[None] = Deferred()
+            self._opening[name].append(turn)
+            await turn
+            known = self.take(name)
+        if known is not None:
+            return known
+        first: deque[Deferred[None]] | None = None
+        if name not in self._opening:
+            first = self._opening[name] = deque()
+        try:
+            found = await opening()
+            if isinstance(found, Opened):
+                self.keep(name, found)
+            return found
+        finally:
+            if first is not None:
+                del self._opening[name]
+                self._serve(first)
 
     def take(self, name: str) -> Opened | None:
         """The file with a descriptor of its own, which the caller closes; None if it must be opened."""
@@ -50,6 +84,16 @@ class Recent:
             self._sweep = None
         for name in list(self._kept):
             self._drop(name)
+
+    def _serve(self, waiting: deque[Deferred[None]]) -> None:
+        if waiting:
+            self._clock.callLater(0, self._serve_some, waiting)
+
+    def _serve_some(self, waiting: deque[Deferred[None]]) -> None:
+        stop = self._clock.seconds() + SLICE
+        while waiting and self._clock.seconds() <= stop:
+            waiting.popleft().callback(None)
+        self._serve(waiting)
 
     def _close_old(self) -> None:
         self._sweep = None

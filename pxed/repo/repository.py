@@ -55,13 +55,9 @@ class Repository:
 
     async def open(self, path: str, *, head: bool = False) -> Source:
         """The first layer's file. NotFound if no layer has it; UpstreamFailed if one that might have it can't say and no other has it."""
-        known = self._recent.take(path) if self._recent is not None else None
-        if known is not None:
-            return known
-        found = await self._found(path, head)
-        if self._recent is not None and isinstance(found, Opened):
-            self._recent.keep(path, found)
-        return found
+        if self._recent is None:
+            return await self._found(path, head)
+        return await self._recent.open(path, lambda: self._found(path, head))
 
     async def _found(self, path: str, head: bool) -> Source:
         problem: PxedError | None = None

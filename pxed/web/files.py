@@ -112,9 +112,7 @@ class FileTree(Plain):
             self._on_sent(request, name, size, sent)
 
     async def _open(self, name: str) -> Opened:
-        file = self._recent.take(name) if self._recent is not None else None
-        if file is None:
-            file = await self._disk.do(open_below, self._root, name)
-            if self._recent is not None:
-                self._recent.keep(name, file)
-        return file
+        def opening() -> Awaitable[Opened]:
+            return self._disk.do(open_below, self._root, name)
+
+        return await (opening() if self._recent is None else self._recent.open(name, opening))

@@ -36,8 +36,8 @@ class Recent:
         self._sweep: Any = None
 
     async def open(self, name: str, opening: Callable[[], Awaitable[Found]]) -> Found | Opened:
-        """What ``opening()`` gives, kept if it is Opened; or the same file with a descriptor of its own, if somebody has just opened it or is
-        about to. Errors of `opening` are raised; who waited for somebody whose file could not be shared opens for himself."""
+        """What ``opening()`` gives, kept if it is Opened; or the same file with a descriptor of its own, if somebody has just opened it or
+        is about to. Errors of `opening` are raised; who waited for somebody whose file could not be shared opens for himself."""
         known = self.take(name)
         if known is None and name in self._opening:
             turn: Deferred[None] = Deferred()

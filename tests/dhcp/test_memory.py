@@ -89,6 +89,23 @@ def test_an_unknown_node_that_was_pushed_out_is_met_anew() -> None:
     assert world.node.arch == 7
 
 
+def test_a_node_that_said_something_else_meanwhile_is_understood_anew() -> None:
+    world = World()
+    assert world.ask(clients.rom(7, xid=1))
+    world.inventory.seen(world.node.mac, arch=11, uuid="another")
+    assert world.ask(clients.rom(7, xid=2))
+    assert world.node.arch == 7
+
+
+def test_a_repetition_counts_as_a_sign_of_life() -> None:
+    world = World()
+    assert world.ask(clients.rom(7, xid=1))
+    seen = world.node.last_seen
+    world.pass_time(5.0)
+    assert world.ask(clients.rom(7, xid=1))
+    assert world.node.last_seen == seen + 5.0
+
+
 def test_a_quarantined_node_is_not_answered_from_memory() -> None:
     world = World()
     assert world.ask(clients.ipxe(7, xid=1))

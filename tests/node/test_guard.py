@@ -176,6 +176,22 @@ def test_the_memory_is_bounded_and_keeps_the_refused(monkeypatch: pytest.MonkeyP
     assert len(loop.guard._records[loop.node].rounds) <= 256
 
 
+def test_who_is_forgotten_is_refused_no_more_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST", 5)
+    loop = Loop()
+    loop.happens("http.profile", FETCHES)
+    for number in range(20):
+        for _ in range(6):
+            loop.guard.offered(f"node{number}", 7)
+    assert len(loop.guard._records) <= 5
+    assert set(loop.guard._paused) | loop.guard._quarantined <= set(loop.guard._records)
+    assert loop.guard.refused().keys() == loop.guard._records.keys()
+    for node in list(loop.guard._records):
+        loop.guard.clear(node)
+    assert not loop.guard._paused
+    assert not loop.guard._quarantined
+
+
 def test_a_closed_guard_hears_nothing() -> None:
     loop = Loop()
     loop.guard.close()

@@ -86,6 +86,35 @@ def test_only_what_changed_is_written_and_the_time_once_a_minute() -> None:
     assert rack.again().inventory.all()[0].last_seen == 1061
 
 
+def test_to_say_the_same_again_is_written_once_a_minute_too_and_makes_a_regular() -> None:
+    rack = Rack(max_unknown=4)
+    node = rack.inventory.seen(A, arch=7)
+    operations = rack.store.operations
+    for _ in range(59):
+        rack.clock.advance(1)
+        rack.inventory.seen_again(node)
+    assert rack.store.operations == operations
+    rack.clock.advance(2)
+    rack.inventory.seen_again(node)
+    assert rack.store.operations == operations + 1
+    assert rack.again().inventory.all()[0].last_seen == 1061
+    for number in range(20):
+        rack.inventory.seen(f"02:00:00:00:00:{number:02x}")
+    assert rack.inventory.get(node.id) is node
+    assert not node.gone
+
+
+def test_a_node_that_was_forgotten_says_so() -> None:
+    rack = Rack(max_unknown=2)
+    first = rack.inventory.seen(A)
+    for number in range(5):
+        rack.inventory.seen(f"02:00:00:00:00:{number:02x}")
+    assert first.gone
+    removed = rack.inventory.seen(B)
+    result_of(rack.inventory.remove(removed.id))
+    assert removed.gone
+
+
 def test_many_nodes_at_once_share_their_writes() -> None:
     rack = Rack()
     rack.store.held = []

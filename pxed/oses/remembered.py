@@ -10,8 +10,8 @@ from pxed.oses.options import CommonOptions
 from pxed.oses.sealing import cover
 from pxed.oses.strict import parse
 
-MOST = 500
-"""Installs whose options are kept, the last that were read: 5 to 20 kB each."""
+MOST = 2000
+"""Installs whose options are kept, the last that were read: 5 to 20 kB each, and a site seldom installs as many at once."""
 
 
 class Remembered:

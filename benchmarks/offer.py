@@ -265,7 +265,13 @@ def serve(work: Path) -> None:
     def transferred(event: TransferEvent) -> None:
         timeline.record(f"tftp.{event.outcome}", f"{event.peer_ip}: {event.file}", data={"file": event.file, "bytes": event.bytes})
 
-    tftp = TftpService(reactor=reactor, root=work / "tftp", on_event=transferred, addresses=("127.0.0.1",))
+    tftp = TftpService(
+        reactor=reactor,
+        root=work / "tftp",
+        on_event=transferred,
+        addresses=("127.0.0.1",),
+        first=responder.wire.answer_waiting,
+    )
 
     async def begin() -> None:
         await store.open()

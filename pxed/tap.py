@@ -134,6 +134,7 @@ class Appliance(service.MultiService):
             virtual=self._boot_script,
             blksize_cap=self._blksize_cap,
             in_thread=self.threads.boot.do,
+            first=self.dhcp.wire.answer_waiting,
         )
         self.syslog = Receiver(
             Syslog(inventory=self.inventory, timeline=self.timeline, clock=reactor, on_line=self._installer_line),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from twisted.internet.task import Clock
 
-from pxed.collector import EVERY, LATEST, Collector
+from pxed.collector import EVERY, LATEST, WHOLE, Collector
 
 
 class Scene:
@@ -73,6 +73,35 @@ def test_a_busy_one_waits_but_not_for_ever(scene: Scene) -> None:
     assert scene.passes(LATEST - EVERY) == 0
     scene.busy = False
     assert scene.passes(EVERY) == 1
+
+
+def test_what_a_collection_finds_alive_is_left_out_of_the_next_until_everything_is_looked_at(
+    nothing_left_out: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole: list[float] = []
+    scene = Scene()
+    original = gc.unfreeze
+
+    def noting() -> None:
+        whole.append(scene.clock.seconds())
+        original()
+
+    monkeypatch.setattr(gc, "unfreeze", noting)
+    scene.collector.start()
+    before = gc.get_freeze_count()
+    nodes: list[list[object]] = [[] for _ in range(1000)]
+    assert scene.passes(EVERY) == 1
+    assert gc.get_freeze_count() >= before + len(nodes)
+    scene.passes(WHOLE - EVERY)
+    assert whole == []
+    scene.busy = True
+    scene.passes(2 * LATEST)
+    assert whole == []
+    scene.busy = False
+    scene.passes(WHOLE)
+    assert whole == [WHOLE + 2 * LATEST + EVERY]
+    assert gc.get_freeze_count() >= before
+    scene.collector.stop()
 
 
 def test_a_clock_that_is_set_back_does_not_put_it_off(scene: Scene) -> None:

@@ -96,6 +96,11 @@ class Wire:
             self.log.info("Changes of interfaces are noticed within {seconds:.0f} s: {error}", seconds=_REFRESH_EVERY * _TICK, error=error)
         self._timer = self._reactor.callLater(_TICK, self._on_timer)
 
+    def answer_waiting(self) -> None:
+        """Answer what waits at the doors now, for who is about to keep the reactor for a while."""
+        for door in self.doors.values():
+            door.doRead()
+
     def close(self) -> None:
         """May be called twice; `open` may follow."""
         if self._timer is not None and self._timer.active():

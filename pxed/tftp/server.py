@@ -199,6 +199,7 @@ class TftpService(service.Service):
     `addresses`: one listener each; an IPv6 wildcard is left out on hosts without IPv6. `virtual` renders names that are no files.
     `blksize_cap`: the largest block (bytes) for the client at an address, None for the usual.
     `seconds` must be monotonic (`reactor.seconds` is not). `in_thread` runs blocking reads, by default in the reactor's thread pool.
+    `first` is called before many packets are answered: for those who must not wait that long.
     """
 
     log = Logger()
@@ -216,6 +217,7 @@ class TftpService(service.Service):
         blksize_cap: Callable[[str], int | None] | None = None,
         seconds: Callable[[], float] = time.monotonic,
         in_thread: InThread | None = None,
+        first: Callable[[], object] = lambda: None,
     ) -> None:
         self._reactor = reactor
         self._on_event = on_event
@@ -224,7 +226,7 @@ class TftpService(service.Service):
         limits = Limits() if settings is None else settings
         threads = in_thread or (lambda function, *args: deferToThreadPool(reactor, reactor.getThreadPool(), function, *args))
         self._clients = Clients(limits)
-        self._hub = Hub(reactor=reactor, seconds=seconds, broken=self._broken)
+        self._hub = Hub(reactor=reactor, seconds=seconds, broken=self._broken, first=first)
         self._services = Services(
             files=Files(os.fspath(root), in_thread=threads, seconds=seconds, cache_bytes=limits.cache_bytes),
             hub=self._hub,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pxed.store import Store
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-_SEEN_EVERY = 60.0
+_SEEN_EVERY = 300.0
 """Seconds between two writes of a node of which only `last_seen` changed."""
 
 

@@ -78,24 +78,24 @@ class Door:
         """The UDP port it is bound to (of a raw one: that it filters for)."""
         return int(self._socket.getsockname()[1])
 
-    def doRead(self) -> None:
-        """Hand on up to 32 waiting datagrams, or as many as 1 ms allows; one that raises is logged and does not stop the others.
+    def doRead(self, most: int = _PER_WAKEUP) -> None:
+        """Hand on up to `most` waiting datagrams, or as many as 1 ms allows; one that raises is logged and does not stop the others.
 
         The answers leave behind one another when all are handed on: to read, think and send by turns costs half as much again
         (benchmarks/offer.py), because the kernel's ways in and out are cold each time, and whoever waits is woken for each answer.
         """
         self._waiting = []
         try:
-            self._hand_on_all()
+            self._hand_on_all(most)
         finally:
             waiting, self._waiting = self._waiting, None
             for answer in waiting:
                 self._put(*answer)
 
-    def _hand_on_all(self) -> None:
+    def _hand_on_all(self, most: int) -> None:
         recvmsg, receive, seconds = self._socket.recvmsg, self._receive, self.seconds
         stop = seconds() + _BUDGET
-        for _ in range(_PER_WAKEUP):
+        for _ in range(most):
             try:
                 data, ancillary, flags, source = recvmsg(_LONGEST_DATAGRAM, _ANCILLARY)
             except BlockingIOError:

@@ -21,6 +21,8 @@ from pxed.errors import HostProblem
 _TICK = 1.0
 _REFRESH_EVERY = 30
 """Ticks between two readings of the interfaces without a reason."""
+_BETWEEN = 2
+"""Packets of each door that are answered before somebody else's long turn."""
 
 OnPacket = Callable[[int, bytes, int, bytes, str, int], None]
 """(door 67 or 4011, data, interface index, destination address, source address, source port)"""
@@ -97,9 +99,9 @@ class Wire:
         self._timer = self._reactor.callLater(_TICK, self._on_timer)
 
     def answer_waiting(self) -> None:
-        """Answer what waits at the doors now, for who is about to keep the reactor for a while."""
+        """Answer the first who wait at the doors, for who is about to keep the reactor for a while; the others have a turn of their own."""
         for door in self.doors.values():
-            door.doRead()
+            door.doRead(_BETWEEN)
 
     def close(self) -> None:
         """May be called twice; `open` may follow."""

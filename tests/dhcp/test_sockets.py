@@ -12,6 +12,7 @@ import pytest
 
 from pxed.dhcp import sockets
 from pxed.dhcp.sockets import Door, RawDoor, open_dhcp, open_pxe, open_sniffer
+from pxed.dhcp.wire import Wire
 from pxed.errors import HostProblem
 from tests.dhcp import clients
 from tests.dhcp.netns import CLIENT, SERVER, Cable, inside, needs_root
@@ -283,6 +284,20 @@ def test_a_flood_of_dear_packets_leaves_the_others_their_share(bench: Bench) -> 
         door.doRead()
         turns.append(len(bench.got) - before)
     assert turns == [2, 2, 2, 2]
+
+
+def test_before_the_long_turn_of_somebody_else_a_few_are_answered(bench: Bench) -> None:
+    wire = Wire.__new__(Wire)
+    wire.doors = {67: bench.open()}
+    client = bench.client()
+    for _ in range(8):
+        client.sendto(b"hello", ("255.255.255.255", 67))
+    turns: list[int] = []
+    for _ in range(5):
+        before = len(bench.got)
+        wire.answer_waiting()
+        turns.append(len(bench.got) - before)
+    assert turns == [2, 2, 2, 2, 0]
 
 
 def test_what_the_kernel_will_not_send_is_counted_not_raised(bench: Bench) -> None:

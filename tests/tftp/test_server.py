@@ -14,7 +14,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from pxed.errors import HostProblem
 from pxed.tftp import Limits, TftpService
-from pxed.tftp.hub import BATCH, Hub
+from pxed.tftp.hub import BATCH, MANY, Hub
 from pxed.tftp.image import Step
 from pxed.tftp.pace import PROBE_FLOOR
 from pxed.tftp.server import DATAGRAMS
@@ -173,6 +173,29 @@ def test_a_turn_of_the_hub_ends_with_its_millisecond_and_the_next_goes_on(second
     for _ in range(2):
         hub.doRead()
     assert [entry.read for entry in entries] == [1] * len(entries)
+    for entry in entries:
+        hub.remove(entry.ours.fileno())
+        entry.ours.close()
+        entry.theirs.close()
+    hub.close()
+
+
+@pytest.mark.parametrize(("packets", "before"), [(MANY - 1, []), (MANY, [0]), (BATCH + MANY, [0, BATCH])])
+def test_who_must_not_wait_is_answered_before_many_packets(packets: int, before: list[int]) -> None:
+    clock = MemoryReactorClock()
+    entries = [Slow(clock, 0.0) for _ in range(packets)]
+    served: list[int] = []
+    hub = Hub(
+        reactor=clock,
+        seconds=clock.seconds,
+        broken=lambda fd: None,
+        first=lambda: served.append(sum(entry.read for entry in entries)),
+    )
+    for entry in entries:
+        hub.add(entry.ours.fileno(), entry)
+        entry.theirs.send(b"x")
+    hub.doRead()
+    assert served == before
     for entry in entries:
         hub.remove(entry.ours.fileno())
         entry.ours.close()

@@ -1,8 +1,8 @@
 """A TCP connection that sends what is written at once, and asks epoll only when the socket is full.
 
 Twisted's own collects what is written, has epoll say that the socket takes data, and sends then: for an answer that fits the socket, as
-nearly all do, that is two system calls and one more event than it takes, and as much again to hang up behind it. What each connection
-would be told or asked anew (TCP_NODELAY, families as enumerations, what a log line calls it) is done once here, or when it is wanted.
+nearly all do, that is two system calls and one more event than it takes, and as much again to hang up behind it. Nor is each connection
+told anew not to delay what is small (TCP_NODELAY), or given a name for the log before somebody wants it.
 """
 
 from __future__ import annotations

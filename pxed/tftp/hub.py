@@ -97,7 +97,7 @@ def serve(
 @implementer(IReadDescriptor)
 class Hub:
     """`seconds` is monotonic. `broken(fd)` ends a transfer in which our own code failed; the others never notice. `first` is called before
-    many packets are answered, and may raise nothing."""
+    many packets are answered; what it raises is logged."""
 
     log = Logger()
 
@@ -148,7 +148,7 @@ class Hub:
             if not events:
                 return
             if len(events) >= MANY:
-                self._first()
+                self._let_go_first()
             serve(events, self._entries, now, failed=self._failed)
             now = self._seconds()
             if now > stop:
@@ -177,6 +177,12 @@ class Hub:
 
     def connectionLost(self, reason: object) -> None:
         """Part of IReadDescriptor; an epoll object does not hang up."""
+
+    def _let_go_first(self) -> None:
+        try:
+            self._first()
+        except Exception:
+            self.log.failure("What goes before TFTP's packets failed")
 
     def _failed(self, fd: int) -> None:
         self.log.failure("A TFTP transfer failed inside pxed")

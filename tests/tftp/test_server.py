@@ -19,6 +19,7 @@ from pxed.tftp.image import Step
 from pxed.tftp.pace import PROBE_FLOOR
 from pxed.tftp.server import DATAGRAMS
 from pxed.tftp.stream import NEVER
+from tests.conftest import Logged
 from tests.tftp.appliance import Appliance, Client, ack, content, data, error, error_of, oack, rrq
 
 
@@ -196,6 +197,25 @@ def test_who_must_not_wait_is_answered_before_many_packets(packets: int, before:
         entry.theirs.send(b"x")
     hub.doRead()
     assert served == before
+    for entry in entries:
+        hub.remove(entry.ours.fileno())
+        entry.ours.close()
+        entry.theirs.close()
+    hub.close()
+
+
+def test_the_packets_are_answered_though_what_goes_before_them_fails(logged: Logged) -> None:
+    """The reactor would never call the hub again."""
+    clock = MemoryReactorClock()
+    hub = Hub(reactor=clock, seconds=clock.seconds, broken=lambda fd: None, first=lambda: 1 / 0)
+    entries = [Slow(clock, 0.0) for _ in range(MANY)]
+    for entry in entries:
+        hub.add(entry.ours.fileno(), entry)
+        entry.theirs.send(b"x")
+    hub.doRead()
+    assert sum(entry.read for entry in entries) == MANY
+    assert len(logged.events) == 1
+    logged.events.clear()
     for entry in entries:
         hub.remove(entry.ours.fileno())
         entry.ours.close()
